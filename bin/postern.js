@@ -10,7 +10,10 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 const flags = ['--max-semi-space-size=4']
 const [first, ...rest] = process.argv.slice(2)
 // `--run file.ts …` starts a script of the repository (tests, benchmarks, generators) instead of a program.
-const entry = first === '--run' ? [resolve(root, rest[0] ?? ''), ...rest.slice(1)] : [join(root, 'src/main.ts'), ...(first === undefined ? [] : [first, ...rest])]
+const entry =
+  first === '--run'
+    ? [resolve(root, rest[0] ?? ''), ...rest.slice(1)]
+    : [join(root, 'src/main.ts'), ...(first === undefined ? [] : [first, ...rest])]
 
 /** Major version of a "v24.1.0" text. */
 function major(version) {
@@ -59,7 +62,8 @@ function alreadyTuned() {
 /** Node below 22.15 cannot replace itself: run a child, pass signals on, end as it ends. */
 function runAsChild(command, childArgs, childEnv) {
   const child = spawn(command, childArgs, { stdio: 'inherit', env: childEnv })
-  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']) process.on(signal, () => child.kill(signal))
+  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'])
+    process.on(signal, () => child.kill(signal))
   process.on('SIGINT', () => {}) // the terminal sends ^C to the child as well
   child.on('error', error => {
     process.stderr.write(`cannot start ${command}: ${error.message}\n`)

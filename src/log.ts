@@ -55,7 +55,8 @@ function clean(fields: LogFields, depth = 0): LogFields {
  * @param options.write receives each finished line; default: stderr, synchronously
  */
 export function createLog(options: { level: LogLevel; logger: string; write?: (line: string) => void }): Log {
-  const stream = options.write === undefined ? pino.destination({ fd: 2, sync: true }) : { write: options.write }
+  const stream =
+    options.write === undefined ? pino.destination({ fd: 2, sync: true }) : { write: options.write }
   const root = pino(
     {
       base: null,
