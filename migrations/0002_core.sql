@@ -6,6 +6,8 @@ create table :schema.installation (
   id                     uuid not null,
   secret_key_fingerprint bytea not null,
   setup_completed        boolean not null default false,
+  -- the last set of default objects that was created; what an administrator deletes is not created again
+  defaults_version       integer not null default 0,
   created_at             timestamptz not null default now()
 );
 

@@ -9,6 +9,7 @@ import { cookieValues } from '../http/cookies.ts'
 import { requestId } from '../http/request-id.ts'
 import { publicRequest } from '../http/trusted-peers.ts'
 import { errorText } from '../log.ts'
+import { isUnavailable } from '../pg/errors.ts'
 import { checkAccess } from './access.ts'
 import type { Core } from './core.ts'
 import { ApiError } from './errors.ts'
@@ -101,7 +102,7 @@ function answerError(core: Core, error: unknown, request: FastifyRequest, reply:
   }
   const known = error as { validation?: SchemaIssue[]; statusCode?: number; code?: string }
   if (known.validation !== undefined) return reply.code(400).send(fieldErrors(known.validation))
-  if (isDatabaseAway(known.code)) {
+  if (isUnavailable(error)) {
     core.log.warning('database unavailable', { request_id: request.id, error: errorText(error) })
     return reply
       .code(503)
@@ -118,10 +119,6 @@ function answerError(core: Core, error: unknown, request: FastifyRequest, reply:
     stack: error instanceof Error ? error.stack : undefined,
   })
   return reply.code(500).send({ detail: 'Internal error.', request_id: request.id })
-}
-
-function isDatabaseAway(code: string | undefined): boolean {
-  return code === 'database_unavailable' || code === 'pool_exhausted'
 }
 
 /** `{field: [sentences], code}` as clients of the API expect. */

@@ -16,6 +16,8 @@ export interface Core {
   baseUrl: URL
   /** Peers that may speak for their client (X-Forwarded-*). */
   trusted: TrustedPeers
+  /** Random, made at the first start; keys the users' `uid`. */
+  installationId: string
   version: string
   buildHash: string
   /** `Domain` of Core's own cookies; empty = host-only. */

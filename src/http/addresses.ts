@@ -52,6 +52,7 @@ export function parseNetwork(text: string): Network | undefined {
   const prefix = bits === undefined ? width : Number(bits)
   if (prefix > width) return undefined
   const plain = plainAddress(address) ?? address
-  if (family === 6 && isIPv4(plain) && prefix >= 96) return { address: plain, prefix: prefix - 96, family: 'ipv4' }
+  if (family === 6 && isIPv4(plain) && prefix >= 96)
+    return { address: plain, prefix: prefix - 96, family: 'ipv4' }
   return { address, prefix, family: family === 4 ? 'ipv4' : 'ipv6' }
 }

@@ -68,7 +68,8 @@ export function withoutCookies(
 export function serializeCookie(name: string, value: string, attributes: CookieAttributes = {}): string {
   const { path = '/', domain, maxAge, httpOnly, secure, sameSite } = attributes
   if (!token.test(name)) throw new TypeError('a cookie name must be an HTTP token')
-  if (!cookieValue.test(value)) throw new TypeError(`the value of cookie "${name}" holds a forbidden character`)
+  if (!cookieValue.test(value))
+    throw new TypeError(`the value of cookie "${name}" holds a forbidden character`)
   if (!path.startsWith('/') || !attributeValue.test(path)) throw new TypeError(`bad path of cookie "${name}"`)
   let text = `${name}=${value}; Path=${path}`
   if (domain !== undefined && domain !== '') {

@@ -1,5 +1,12 @@
 // Messages between processes: one LISTEN per process, one channel, sent after commit, coalesced. Tables are the truth, a
 // message is a hint; whoever listens re-reads its tables in `onResync`, on every (re)connect and every 30 s.
+import { createHash, randomUUID } from 'node:crypto'
+import type { RawBuilder } from 'kysely'
+import { errorText, type Log } from '../log.ts'
+import type { Beat } from './beat.ts'
+import { type BusMessage, decodeFrame, encodeFrame, longestFrame } from './bus-frame.ts'
+import { type Db, sql } from './db.ts'
+import type { Direct } from './direct.ts'
 
 /** Body of a message: ids and revisions only, at most 7,900 bytes with its envelope. */
 export type BusBody = Record<string, string | number | boolean | null>
@@ -9,9 +16,208 @@ export interface Bus {
   publish(type: string, body?: BusBody): void
   /** @returns a function that ends the subscription */
   subscribe(type: string, handle: (body: BusBody) => void): () => void
-  /** Called after LISTEN is (again) in place, and every 30 s ± jitter: compare revisions with the tables and act on differences. */
+  /** Called once LISTEN is (again) in place, and every 30 s ± jitter: compare revisions with the tables and act on differences. */
   onResync(handle: () => Promise<void>): () => void
   /** False while the direct connection is down or the self-test has failed twice. */
   healthy(): boolean
   close(): Promise<void>
+}
+
+/** Messages wait this long for others to share a notification with: every notifying commit takes a lock of the whole server. */
+const coalesceMs = 5
+/** Sustained notifications per second; more than that share larger frames. */
+const ratePerSecond = 200
+
+/**
+ * Joins the bus of a schema. Messages reach this process's own subscribers without the database.
+ * @param options.direct listens, and sends; while it is down `db` sends
+ * @param options.beat carries the self-test: a process that does not hear itself twice connects anew
+ * @param options.resyncMs default 30,000
+ */
+export function createBus(options: { direct: Direct; db: Db; beat: Beat; log: Log; resyncMs?: number }): Bus {
+  const { direct, db, beat, log } = options
+  const resyncMs = options.resyncMs ?? 30_000
+  const src = beat.node.id
+  const channel = busChannel(db.schema)
+  const subscribers = new Map<string, Set<(body: BusBody) => void>>()
+  const resyncs = new Set<() => Promise<void>>()
+  const waiting = new Map<string, BusMessage>()
+  let flushTimer: NodeJS.Timeout | undefined
+  let resyncTimer: NodeJS.Timeout | undefined
+  let sending: Promise<void> | undefined
+  let nextSendAt = 0
+  let nonce: string | undefined
+  let deaf = 0
+  let listening = false
+  let closed = false
+
+  function deliver({ type, body }: BusMessage): void {
+    for (const handle of subscribers.get(type) ?? []) {
+      try {
+        handle(body)
+      } catch (error) {
+        log.error('subscriber failed', { type, error: errorText(error) })
+      }
+    }
+  }
+
+  async function receive(payload: string): Promise<void> {
+    const frame = decodeFrame(payload)
+    if (frame === undefined) {
+      log.debug('notification that is not a frame of the bus', { bytes: payload.length })
+    } else if ('nonce' in frame) {
+      if (frame.src === src && frame.nonce === nonce) {
+        nonce = undefined
+        deaf = 0
+      }
+    } else if (frame.src === src) {
+      return
+    } else if ('messages' in frame) {
+      for (const message of frame.messages) deliver(message)
+    } else {
+      const body = await readBlob(db, frame.blob)
+      const inner = body === undefined ? undefined : decodeFrame(body)
+      if (inner !== undefined && 'messages' in inner) for (const message of inner.messages) deliver(message)
+    }
+  }
+
+  function schedule(): void {
+    if (closed || flushTimer !== undefined || sending !== undefined) return
+    const wait = Math.max(coalesceMs, nextSendAt - performance.now())
+    flushTimer = setTimeout(() => {
+      flushTimer = undefined
+      flush()
+    }, wait)
+  }
+
+  /** One notification at a time: what is published meanwhile goes into the next. */
+  function flush(): void {
+    const messages = [...waiting.values()]
+    waiting.clear()
+    if (messages.length === 0) return
+    nextSendAt = Math.max(nextSendAt, performance.now() - 1000) + 1000 / ratePerSecond
+    sending = send(encodeFrame({ src, messages }))
+      .catch(error => log.warning('message not sent, others learn it by resync', { error: errorText(error) }))
+      .finally(() => {
+        sending = undefined
+        if (waiting.size > 0) schedule()
+      })
+  }
+
+  async function send(frame: string): Promise<void> {
+    const short = Buffer.byteLength(frame) <= longestFrame
+    const statement = short ? notify(channel, frame) : notifyOfBlob(db, channel, src, frame)
+    if (direct.isUp()) {
+      const { sql: text, parameters } = statement.compile(db.kysely)
+      const sent = await direct.query(text, [...parameters]).catch(() => undefined)
+      if (sent !== undefined) return
+    }
+    await db.rows(statement)
+  }
+
+  async function resync(): Promise<void> {
+    clearTimeout(resyncTimer)
+    if (closed) return
+    resyncTimer = setTimeout(() => void resync(), resyncMs * (0.8 + Math.random() * 0.4))
+    for (const handle of resyncs) await runResync(handle)
+  }
+
+  async function runResync(handle: () => Promise<void>): Promise<void> {
+    try {
+      await handle()
+    } catch (error) {
+      log.warning('resync failed', { error: errorText(error) })
+    }
+  }
+
+  const stopWatching = direct.onUp(() => {
+    deaf = 0
+    nonce = undefined
+    if (listening) void resync()
+  })
+  const leaveBeat = beat.join({
+    notification() {
+      if (!listening) return undefined
+      if (nonce !== undefined && ++deaf >= 2) {
+        log.warning('bus does not hear itself, connecting again', { channel })
+        nonce = undefined
+        direct.reconnect('the bus does not hear itself')
+        return undefined
+      }
+      nonce = randomUUID()
+      return { channel, payload: encodeFrame({ src, nonce }) }
+    },
+  })
+  const started = direct
+    .listen(channel, payload => {
+      receive(payload).catch(error => log.warning('message not read', { error: errorText(error) }))
+    })
+    .then(() => {
+      listening = true
+      return resync()
+    })
+
+  return {
+    publish(type, body = {}) {
+      const key = JSON.stringify([type, body])
+      if (closed || waiting.has(key)) return
+      const message = { type, body }
+      waiting.set(key, message)
+      queueMicrotask(() => deliver(message))
+      schedule()
+    },
+    subscribe(type, handle) {
+      const handlers = subscribers.get(type) ?? new Set()
+      subscribers.set(type, handlers.add(handle))
+      return () => {
+        handlers.delete(handle)
+        if (handlers.size === 0) subscribers.delete(type)
+      }
+    },
+    onResync(handle) {
+      resyncs.add(handle)
+      if (listening) void runResync(handle)
+      return () => resyncs.delete(handle)
+    },
+    healthy: () => direct.isUp() && deaf < 2,
+    async close() {
+      if (closed) return
+      clearTimeout(flushTimer)
+      closed = true
+      await sending
+      flush()
+      await sending
+      clearTimeout(resyncTimer)
+      leaveBeat()
+      stopWatching()
+      await started.catch(() => {})
+      clearTimeout(resyncTimer)
+    },
+  }
+}
+
+/** `<schema>_bus`; a name longer than PostgreSQL's 63 bytes would be cut, and so is replaced by its hash. */
+export function busChannel(schema: string): string {
+  const name = `${schema}_bus`
+  if (Buffer.byteLength(name) <= 63) return name
+  return `bus_${createHash('sha256').update(name).digest('hex').slice(0, 48)}`
+}
+
+function notify(channel: string, frame: string): RawBuilder<unknown> {
+  return sql`select pg_notify(${channel}, ${frame})`
+}
+
+/** Stores the frame and notifies of its number, in one statement. */
+function notifyOfBlob(db: Db, channel: string, src: string, frame: string): RawBuilder<unknown> {
+  const [before, after] = encodeFrame({ src, blob: '0' }).split('"0"')
+  return sql`with blob as (insert into ${db.t('bus_blobs')} (body) values (${frame}) returning id)
+    select pg_notify(${channel}, ${before}::text || '"' || id || '"' || ${after}::text) from blob`
+}
+
+async function readBlob(db: Db, id: string): Promise<string | undefined> {
+  const row = await db.first(
+    sql<{ body: string }>`select body from ${db.t('bus_blobs')} where id = ${id}::bigint`,
+    { retry: true },
+  )
+  return row?.body
 }

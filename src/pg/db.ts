@@ -1,5 +1,9 @@
 // The pool as the rest of Postern sees it: one statement = one function of a `*.sql.ts` file, run through `Queryable`.
-import type { Kysely, RawBuilder } from 'kysely'
+import { Kysely, type RawBuilder, sql } from 'kysely'
+import { errorText, type Log } from '../log.ts'
+import { PgError } from './errors.ts'
+import { statementDialect } from './kysely-dialect.ts'
+import type { PgPool, PgStatement } from './pool.ts'
 
 export { sql } from 'kysely'
 
@@ -12,16 +16,26 @@ export type Qualify = (name: string) => RawBuilder<unknown>
 /** Something statements run on: the pool or a transaction. */
 export interface Queryable {
   readonly t: Qualify
-  /** Rows of one statement. A lone statement is one round trip, its deadline kept by the client (cancel, then drop). */
-  rows<T>(statement: RawBuilder<T>): Promise<T[]>
+  /**
+   * Rows of one statement. A lone statement is one round trip, its deadline kept by the client (cancel, then drop).
+   * @param options.retry safe to run twice: tried once more on a new connection when the first is lost (not in transactions)
+   */
+  rows<T>(statement: RawBuilder<T>, options?: StatementOptions): Promise<T[]>
   /** First row, or undefined. */
-  first<T>(statement: RawBuilder<T>): Promise<T | undefined>
+  first<T>(statement: RawBuilder<T>, options?: StatementOptions): Promise<T | undefined>
   /** Number of rows a write touched. */
   count(statement: RawBuilder<unknown>): Promise<number>
 }
 
+export interface StatementOptions {
+  retry?: boolean
+  deadlineMs?: number
+}
+
 /** A transaction. What must happen only once it is committed is handed to `afterCommit`. */
 export interface Tx extends Queryable {
+  /** Name of our schema, unquoted. */
+  readonly schema: string
   /** Runs after commit, in order, outside the transaction; errors are logged, never thrown to the caller. */
   afterCommit(action: () => void | Promise<void>): void
   /** The transaction itself, for the query builder and for packages that take one (pg-boss). */
@@ -38,4 +52,80 @@ export interface Db extends Queryable {
   /** Resolves when a trivial statement was answered within `timeoutMs`; rejects with the cause otherwise. */
   ping(timeoutMs?: number): Promise<void>
   close(): Promise<void>
+}
+
+/**
+ * Puts Kysely and the names of our schema on a pool. Closing it closes the pool.
+ * @param options.schema the schema all our tables are in, unquoted
+ */
+export function createDb(options: { pool: PgPool; schema: string; log: Log }): Db {
+  const { pool, schema, log } = options
+  const t: Qualify = name => sql.id(schema, name)
+  const kysely = kyselyOn(pool)
+  return {
+    schema,
+    kysely,
+    ...queryable(pool, kysely, t),
+    async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+      const afterwards: (() => void | Promise<void>)[] = []
+      const result = await pool.transaction(statement => {
+        let own: Kysely<unknown> | undefined
+        return work({
+          schema,
+          ...queryable(statement, kysely, t),
+          afterCommit: action => {
+            afterwards.push(action)
+          },
+          get kysely() {
+            own ??= kyselyOn(statement)
+            return own
+          },
+        })
+      })
+      for (const action of afterwards) await afterCommit(action, log)
+      return result
+    },
+    async ping(timeoutMs = 2000) {
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise<never>((_, reject) => {
+        const error = new PgError(
+          'database_unavailable',
+          `the database did not answer within ${timeoutMs} ms`,
+        )
+        timer = setTimeout(() => reject(error), timeoutMs)
+      })
+      try {
+        await Promise.race([pool.query('select 1', undefined, { deadlineMs: timeoutMs }), late])
+      } finally {
+        clearTimeout(timer)
+      }
+    },
+    close: () => pool.close(),
+  }
+}
+
+function kyselyOn(statement: PgStatement): Kysely<unknown> {
+  return new Kysely({ dialect: statementDialect(statement) })
+}
+
+/** `compiler` only turns templates into text and parameters; `statement` runs them. */
+function queryable(statement: PgStatement, compiler: Kysely<unknown>, t: Qualify): Queryable {
+  const run = <T>(template: RawBuilder<T>, options?: StatementOptions) => {
+    const { sql: text, parameters } = template.compile(compiler)
+    return statement.query<T>(text, [...parameters], options)
+  }
+  return {
+    t,
+    rows: async (template, options) => (await run(template, options)).rows,
+    first: async (template, options) => (await run(template, options)).rows[0],
+    count: async template => (await run(template)).rowCount,
+  }
+}
+
+async function afterCommit(action: () => void | Promise<void>, log: Log): Promise<void> {
+  try {
+    await action()
+  } catch (error) {
+    log.error('action after commit failed', { error: errorText(error) })
+  }
 }

@@ -64,19 +64,19 @@ function openSocket(at: PgHost, signal: AbortSignal): Promise<net.Socket> {
     : net.connect({ host: at.host, port: at.port })
   socket.setNoDelay(true)
   socket.setKeepAlive(true, 10_000)
-  return outcome<net.Socket>(socket, signal, (resolve, reject) => {
-    socket.once('connect', () => resolve(socket))
-    socket.once('error', error => reject(unreachable(at, error)))
+  return outcome<net.Socket>(socket, signal, (on, resolve, reject) => {
+    on('connect', () => resolve(socket))
+    on('error', error => reject(unreachable(at, error)))
   })
 }
 
 function askForTls(socket: net.Socket, at: PgHost, signal: AbortSignal): Promise<'yes' | 'no'> {
-  return outcome(socket, signal, (resolve, reject) => {
-    socket.once('error', error => reject(unreachable(at, error)))
-    socket.once('close', () =>
+  return outcome(socket, signal, (on, resolve, reject) => {
+    on('error', error => reject(unreachable(at, error)))
+    on('close', () =>
       reject(unreachable(at, new Error('connection closed instead of an answer to SSLRequest'))),
     )
-    socket.once('data', answer => {
+    on('data', answer => {
       socket.pause()
       // More than one byte was put there by somebody in between, to be taken for encrypted data (CVE-2021-23222).
       if (answer.length !== 1) {
@@ -108,12 +108,12 @@ function handshake(
     ...(net.isIP(at.host) === 0 ? { servername: at.host } : {}),
     ...(direct ? { ALPNProtocols: ['postgresql'] } : {}),
   })
-  return outcome(secured, signal, (resolve, reject) => {
-    secured.once('error', error => reject(handshakeError(at, plan, error)))
-    secured.once('close', () =>
+  return outcome(secured, signal, (on, resolve, reject) => {
+    on('error', error => reject(handshakeError(at, plan, error)))
+    on('close', () =>
       reject(handshakeError(at, plan, new Error('connection closed during the TLS handshake'))),
     )
-    secured.once('secureConnect', () => {
+    on('secureConnect', () => {
       if (direct && secured.alpnProtocol !== 'postgresql') {
         const text = `PostgreSQL at ${describeHost(at)} did not agree to the protocol "postgresql" by ALPN; sslnegotiation=direct needs PostgreSQL 17 or newer.`
         reject(new PgError('database_refused', text))
@@ -157,34 +157,43 @@ function unreachable(at: PgHost, error: Error): PgError {
   )
 }
 
-/** One step on a socket: settles once, leaves no listener behind, and destroys the socket when it fails or `signal` fires. */
-function outcome<T>(
-  socket: net.Socket,
-  signal: AbortSignal,
-  start: (resolve: (value: T) => void, reject: (error: Error) => void) => void,
-): Promise<T> {
+type Step<T> = (
+  on: (event: string, listener: (value: Buffer & Error) => void) => void,
+  resolve: (value: T) => void,
+  reject: (error: Error) => void,
+) => void
+
+/** One step on a socket: settles once, leaves no listener of its own behind, and destroys the socket when it fails or `signal` fires. */
+function outcome<T>(socket: net.Socket, signal: AbortSignal, step: Step<T>): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const settle = (act: () => void) => {
+    const own: [string, (value: Buffer & Error) => void][] = []
+    const settle = () => {
       signal.removeEventListener('abort', onAbort)
-      for (const event of ['connect', 'secureConnect', 'data', 'error', 'close']) {
-        for (const listener of added[event] ?? []) socket.removeListener(event, listener)
-      }
-      act()
+      for (const [event, listener] of own) socket.removeListener(event, listener)
     }
-    const fail = (error: Error) =>
-      settle(() => {
-        socket.on('error', () => {})
-        socket.destroy()
-        reject(error)
-      })
+    const fail = (error: Error) => {
+      settle()
+      socket.destroy()
+      reject(error)
+    }
     const onAbort = () => fail(signal.reason instanceof Error ? signal.reason : new Error('aborted'))
+    socket.on('error', () => {}) // a late error must never be without a listener
+    signal.addEventListener('abort', onAbort, { once: true })
     if (signal.aborted) {
       onAbort()
       return
     }
-    signal.addEventListener('abort', onAbort, { once: true })
-    const before = listenersOf(socket)
-    start(value => settle(() => resolve(value)), fail)
-    const added = newListeners(socket, before)
+    const on = (event: string, listener: (value: Buffer & Error) => void) => {
+      own.push([event, listener])
+      socket.on(event, listener)
+    }
+    step(
+      on,
+      value => {
+        settle()
+        resolve(value)
+      },
+      fail,
+    )
   })
 }

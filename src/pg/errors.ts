@@ -94,7 +94,14 @@ export function isUnavailable(error: unknown): boolean {
 }
 
 const lostStates = new Set(['57P01', '57P02', '57P03', '25006', '53300'])
-const socketErrors = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH'])
+const socketErrors = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+])
 
 /** True when the connection is of no more use: the server ends it, is read-only after a failover, or the socket is dead. */
 export function isConnectionLoss(error: unknown): boolean {

@@ -13,8 +13,14 @@ interface DoorwayProps {
 
 /** The frame of every flow page: a wall, an arched door, the brand in its crown. */
 export function Doorway({ page, info, busy, children }: DoorwayProps) {
+  const style = backdrop(page, info)
   return (
-    <div className="wall" data-layout={info?.layout ?? page.flow?.layout ?? 'stacked'} style={backdrop(page, info)}>
+    <div
+      className="wall"
+      data-layout={info?.layout ?? page.flow?.layout ?? 'stacked'}
+      data-backdrop={Object.keys(style).length > 0 || undefined}
+      style={style}
+    >
       <main className="door" aria-busy={busy}>
         <div className="crown">
           <BrandLogo brand={page.brand} size={56} />

@@ -31,7 +31,12 @@ async function call(method: 'GET' | 'POST', slug: string, search: string, body?:
   const answer = await callApi(method, path, body)
   const challenge = parseChallenge(answer.body)
   if (challenge === null) {
-    throw new ApiError(200, 'no_challenge', 'The server sent an answer this page cannot read.', answer.requestId)
+    throw new ApiError(
+      200,
+      'no_challenge',
+      'The server sent an answer this page cannot read.',
+      answer.requestId,
+    )
   }
   return { challenge, requestId: answer.requestId }
 }

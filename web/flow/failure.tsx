@@ -26,7 +26,12 @@ export function Failure({ title, message, requestId, retry, startAgain }: Failur
             Try again
           </Button>
         )}
-        <Button fullWidth component="a" variant={retry === undefined ? 'filled' : 'default'} href={startAgain ?? location.href}>
+        <Button
+          fullWidth
+          component="a"
+          variant={retry === undefined ? 'filled' : 'default'}
+          href={startAgain ?? location.href}
+        >
           Start again
         </Button>
       </div>

@@ -2,8 +2,8 @@ import { useCallback, useEffect, useRef, useState } from 'react'
 import type { PageData } from '../../src/wire/page.ts'
 import { ApiError } from '../shared/api.ts'
 import { safeTarget } from '../shared/target.ts'
-import { Doorway } from './doorway.tsx'
 import type { Answer } from './challenge.ts'
+import { Doorway } from './doorway.tsx'
 import { fetchStep, type Step, sendAnswer } from './executor.ts'
 import { Failure, type FailureProps } from './failure.tsx'
 import { startAgainUrl } from './leave.ts'
@@ -70,7 +70,9 @@ export function Flow({ page }: { page: PageData }) {
     <Doorway page={page} info={info} busy={busy || view.kind === 'loading' || view.kind === 'leaving'}>
       <div ref={content}>
         {view.kind === 'step' && <Stage key={view.turn} step={view.step} busy={busy} submit={submit} />}
-        {view.kind === 'failed' && <Failure {...view.failure} retry={load} startAgain={startAgainUrl(info)} />}
+        {view.kind === 'failed' && (
+          <Failure {...view.failure} retry={load} startAgain={startAgainUrl(info)} />
+        )}
         {view.kind === 'loading' && <p className="waiting">One moment…</p>}
         {view.kind === 'leaving' && <p className="waiting">Taking you there…</p>}
       </div>
@@ -140,7 +142,9 @@ function focusFirst(root: HTMLElement | null) {
     root?.querySelector<HTMLElement>('[data-error-summary]') ??
     root?.querySelector<HTMLElement>('[aria-invalid="true"]') ??
     root?.querySelector<HTMLElement>('[data-first]') ??
-    root?.querySelector<HTMLElement>('input:not([type="hidden"]):not([tabindex="-1"]):not([readonly]), textarea, select') ??
+    root?.querySelector<HTMLElement>(
+      'input:not([type="hidden"]):not([tabindex="-1"]):not([readonly]), textarea, select',
+    ) ??
     root?.querySelector<HTMLElement>('h1')
   target?.focus()
 }

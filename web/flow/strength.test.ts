@@ -3,7 +3,15 @@ import { test } from 'node:test'
 import { passwordStrength } from './strength.ts'
 
 test('short, well-known and sequential passwords are called easy to guess', () => {
-  for (const weak of ['abc', 'password1', 'P@ssword!', 'qwertyuiop', '12345678', 'aaaaaaaaaaaa', 'Admin2024!']) {
+  for (const weak of [
+    'abc',
+    'password1',
+    'P@ssword!',
+    'qwertyuiop',
+    '12345678',
+    'aaaaaaaaaaaa',
+    'Admin2024!',
+  ]) {
     assert.equal(passwordStrength(weak).score, 1, weak)
   }
 })

@@ -44,7 +44,8 @@ export function passwordStrength(password: string, avoid: readonly string[] = []
 function stripPredictable(password: string, avoid: readonly string[]): string {
   let rest = plain(password)
   const known = avoid.flatMap(text => text.split(/[^\p{L}\p{N}]+/u)).map(plain)
-  for (const word of [...known, ...wellKnown].filter(word => word.length >= 3)) rest = rest.replaceAll(word, '.')
+  for (const word of [...known, ...wellKnown].filter(word => word.length >= 3))
+    rest = rest.replaceAll(word, '.')
   rest = rest.replace(/(.)\1{2,}/gu, '$1')
   rest = rest.replace(/(.{2,6}?)\1+/gu, '$1')
   rest = rest.replace(/(?:19|20)\d\d/gu, '.')

@@ -45,7 +45,12 @@ export async function callApi(
     throw new ApiError(response.status, code, detail || sentenceFor(response.status), requestId)
   }
   if (value === undefined && response.status !== 204) {
-    throw new ApiError(response.status, 'not_json', 'The server sent an answer this page cannot read.', requestId)
+    throw new ApiError(
+      response.status,
+      'not_json',
+      'The server sent an answer this page cannot read.',
+      requestId,
+    )
   }
   return { body: value ?? null, requestId }
 }

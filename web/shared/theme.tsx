@@ -2,8 +2,8 @@ import {
   createTheme,
   localStorageColorSchemeManager,
   type MantineColorScheme,
-  MantineProvider,
   type MantineColorsTuple,
+  MantineProvider,
 } from '@mantine/core'
 import type { ReactNode } from 'react'
 import type { PageData } from '../../src/wire/page.ts'

@@ -1,0 +1,116 @@
+// From settings to a database that is reachable, migrated and shared by the parts of a process.
+import { hostname } from 'node:os'
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Log } from '../log.ts'
+import type { Beat } from '../pg/beat.ts'
+import { createBeat } from '../pg/beat.ts'
+import type { Bus } from '../pg/bus.ts'
+import { createBus } from '../pg/bus.ts'
+import { openConnection } from '../pg/client.ts'
+import type { Db } from '../pg/db.ts'
+import { createDb } from '../pg/db.ts'
+import { createDirect } from '../pg/direct.ts'
+import { isUnavailable } from '../pg/errors.ts'
+import type { Leases } from '../pg/leases.ts'
+import { createLeases } from '../pg/leases.ts'
+import { migrate } from '../pg/migrate.ts'
+import { loadMigrations } from '../pg/migrations.ts'
+import type { PgPool, PoolState } from '../pg/pool.ts'
+import { createPool } from '../pg/pool.ts'
+import type { PgTarget } from '../pg/target.ts'
+import { version } from '../version.ts'
+import type { Shutdown } from './shutdown.ts'
+
+export interface Targets {
+  main: () => PgTarget
+  /** the database itself, where `main` is a pooler */
+  direct: () => PgTarget
+  schema: string
+}
+
+export interface Database {
+  pool: PgPool & { state(): PoolState }
+  db: Db
+  beat: Beat
+  bus: Bus
+  leases: Leases
+}
+
+const unreachableForMs = 60_000
+const migrationsDirectory = join(import.meta.dirname, '../../migrations')
+
+/**
+ * Waits for the database (60 s while it cannot be reached; a refusal ends the start at once), migrates, opens pool and direct
+ * connection. Everything is closed by `shutdown`.
+ */
+export async function openDatabase(options: {
+  targets: Targets
+  role: 'server' | 'worker' | 'start'
+  migrations: 'apply' | 'check'
+  poolSize: number
+  log: Log
+  shutdown: Shutdown
+}): Promise<Database> {
+  const { targets, role, log, shutdown } = options
+  await whenReachable(targets.direct, log)
+  const { applied } = await migrate({
+    target: targets.direct(),
+    schema: targets.schema,
+    migrations: await loadMigrations(migrationsDirectory),
+    appVersion: version,
+    log,
+    mode: options.migrations,
+  })
+  if (applied.length > 0) log.info('migrated the database', { migrations: applied })
+  const node = { id: randomUUID(), name: hostname(), kind: role, version }
+  const applicationName = `postern/${role}/${hostname()}`.slice(0, 55)
+  const pool = createPool({
+    target: targets.main,
+    max: options.poolSize,
+    applicationName: `${applicationName}/pool`,
+    log,
+  })
+  const db = createDb({ pool, schema: targets.schema, log })
+  const direct = createDirect({ target: targets.direct, applicationName: `${applicationName}/direct`, log })
+  const beat = createBeat({ direct, schema: targets.schema, node, log })
+  const bus = createBus({ direct, db, beat, log })
+  const leases = createLeases({ db, beat, bus, log })
+  shutdown.add('database pool', () => db.close())
+  shutdown.add('direct connection', () => direct.close())
+  shutdown.add('presence', () => beat.close())
+  shutdown.add('bus', () => bus.close())
+  shutdown.add('leases', () => leases.close())
+  return { pool, db, beat, bus, leases }
+}
+
+/** Runs the migrations and nothing else. @returns ids that were applied */
+export async function migrateDatabase(targets: Targets, log: Log): Promise<number[]> {
+  await whenReachable(targets.direct, log)
+  const { applied } = await migrate({
+    target: targets.direct(),
+    schema: targets.schema,
+    migrations: await loadMigrations(migrationsDirectory),
+    appVersion: version,
+    log,
+    mode: 'apply',
+  })
+  return applied
+}
+
+/** @throws PgError once the cause is one that waiting does not heal, or after 60 s */
+export async function whenReachable(target: () => PgTarget, log: Log): Promise<void> {
+  const giveUpAt = Date.now() + unreachableForMs
+  for (let pause = 250; ; pause = Math.min(pause * 2, 5000)) {
+    try {
+      const connection = await openConnection(target(), { applicationName: 'postern-start' })
+      connection.drop()
+      return
+    } catch (error) {
+      if (!isUnavailable(error) || Date.now() + pause > giveUpAt) throw error
+      log.warning('waiting for PostgreSQL', { error })
+      await sleep(pause)
+    }
+  }
+}

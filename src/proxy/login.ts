@@ -1,0 +1,58 @@
+// Sending a browser to Core: state, PKCE and nonce made, the transaction's cookie set, nothing stored (RFC 9700 §2.1.1).
+import { challengeOf, createTransaction, signState } from './transaction.ts'
+import { answer, answerPage, browserOrigin, type Exchange, redirect } from './exchange.ts'
+import { outpostPrefix } from '../wire/outpost.ts'
+import { checkedTarget } from './redirect.ts'
+import { saysNotNavigating } from './request-head.ts'
+
+/**
+ * Redirects to Core's authorize endpoint.
+ * @param target checked, absolute; empty: the external host
+ * @param round 1, or one more than the login this one takes the place of
+ */
+export async function startLogin(x: Exchange, target: string, round = 1): Promise<void> {
+  const { app, parts } = x
+  const now = parts.now()
+  const { transaction, cookie } = createTransaction(app, now)
+  const state = await signState(app, { sid: transaction.id, redirect: target, round }, now)
+  const scope = app.config.scopes_to_request.join(' ')
+  const query = new URLSearchParams({
+    client_id: app.config.client_id,
+    code_challenge: challengeOf(transaction.verifier),
+    code_challenge_method: 'S256',
+    nonce: transaction.nonce,
+    redirect_uri: app.redirectUri,
+    response_type: 'code',
+    ...(scope === '' ? {} : { scope }),
+    state,
+  })
+  x.cookies = [...(x.cookies ?? []), cookie]
+  redirect(x, `${app.endpoints.authorize}${app.endpoints.authorize.includes('?') ? '&' : '?'}${query}`)
+}
+
+/** The path `start`: the way into a login for front proxies that cannot make the redirect themselves. */
+export async function handleStart(x: Exchange): Promise<void> {
+  const rd = new URLSearchParams(x.query).get('rd') ?? ''
+  const target = rd === '' ? '' : checkedTarget(x.app, rd, browserOrigin(x))
+  if (target === null) x.parts.log.warning('redirect target refused', { name: x.app.name, host: x.host })
+  if (saysNotNavigating(x.head)) answerNotSignedIn(x, target ?? '')
+  else await startLogin(x, target ?? '')
+}
+
+/** Where a browser begins a login that ends at `target`. */
+export function loginUrl(x: Exchange, target: string): string {
+  return `${browserOrigin(x)}${outpostPrefix}/start${target === '' ? '' : `?${new URLSearchParams({ rd: target })}`}`
+}
+
+/** 401 for programs: a redirect to a login page would reach nobody. The body names where a person can sign in. */
+export function answerNotSignedIn(x: Exchange, target: string): void {
+  const body = `${JSON.stringify({ detail: 'Authentication required.', login_url: loginUrl(x, target) })}\n`
+  const headers = ['Content-Type', 'application/json', 'Cache-Control', 'no-store']
+  answer(x, 401, [...headers, 'WWW-Authenticate', 'Bearer realm="outpost"'], body)
+}
+
+/** Credentials were sent and refused, and the provider takes them: no redirect would help. */
+export function answerRefusedCredentials(x: Exchange): void {
+  const text = "Due to 'Receive header authentication' being set, no redirect is performed."
+  answerPage(x, 401, { title: 'Unauthenticated', text, again: null }, ['WWW-Authenticate', 'Bearer realm="outpost"'])
+}

@@ -1,0 +1,185 @@
+// The rows of the settings table that say where PostgreSQL is. Values may be `file://` and `env://` URIs, read anew for every
+// connection.
+
+const database = ['start', 'server', 'worker', 'proxy', 'migrate', 'doctor'] as const
+const core = ['start', 'server', 'worker', 'migrate', 'doctor'] as const
+const sslModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full', ''] as const
+
+export const postgresRows = {
+  AUTHENTIK_POSTGRESQL__HOST: {
+    kind: 'string',
+    default: 'localhost',
+    filled: true,
+    programs: database,
+    help: 'Host, comma-separated hosts tried in order, or the folder of a unix socket. Unset, `npm start` runs its own PostgreSQL.',
+  },
+  AUTHENTIK_POSTGRESQL__PORT: {
+    kind: 'ports',
+    default: '5432',
+    programs: database,
+    help: 'Port, or one for each host.',
+  },
+  AUTHENTIK_POSTGRESQL__NAME: {
+    kind: 'string',
+    default: 'authentik',
+    filled: true,
+    programs: database,
+    help: 'Name of the database.',
+  },
+  AUTHENTIK_POSTGRESQL__USER: {
+    kind: 'string',
+    default: 'authentik',
+    filled: true,
+    programs: database,
+    help: 'Database role.',
+  },
+  AUTHENTIK_POSTGRESQL__PASSWORD: {
+    kind: 'string',
+    default: 'env://POSTGRES_PASSWORD',
+    secret: true,
+    programs: database,
+    help: 'Password of the role; may be empty (client certificate, trust).',
+  },
+  AUTHENTIK_POSTGRESQL__SSLMODE: {
+    kind: 'choice',
+    values: sslModes,
+    default: '',
+    programs: database,
+    help: 'TLS to the database, as in libpq; empty = `verify-full` with SSLROOTCERT, else `prefer`.',
+  },
+  AUTHENTIK_POSTGRESQL__SSLROOTCERT: {
+    kind: 'string',
+    default: '',
+    programs: database,
+    help: 'PEM file of root certificates, or `system`.',
+  },
+  AUTHENTIK_POSTGRESQL__SSLCERT: {
+    kind: 'string',
+    default: '',
+    programs: database,
+    help: 'PEM file of the client certificate; together with SSLKEY.',
+  },
+  AUTHENTIK_POSTGRESQL__SSLKEY: {
+    kind: 'string',
+    default: '',
+    programs: database,
+    help: 'PEM file of the key of the client certificate.',
+  },
+  AUTHENTIK_POSTGRESQL__CONN_MAX_AGE: {
+    kind: 'age',
+    default: '1800',
+    programs: database,
+    help: 'Seconds a pooled connection lives; 0 = 1800, `null` = for ever.',
+  },
+  AUTHENTIK_POSTGRESQL__DEFAULT_SCHEMA: {
+    kind: 'string',
+    default: 'public',
+    filled: true,
+    programs: database,
+    help: 'Schema of all tables; choose it before the first start.',
+  },
+  AUTHENTIK_POSTGRESQL__CONN_OPTIONS: {
+    kind: 'connection-options',
+    default: '',
+    programs: database,
+    help: 'JSON object (plain or base64): connect_timeout, application_name, options, target_session_attrs, sslnegotiation.',
+  },
+  AUTHENTIK_POSTGRESQL__USE_PGBOUNCER: {
+    kind: 'boolean',
+    default: 'false',
+    programs: core,
+    help: 'There is a transaction pooler in front; then DIRECT__HOST must name the database itself.',
+  },
+  AUTHENTIK_POSTGRESQL__USE_PGPOOL: {
+    kind: 'boolean',
+    default: 'false',
+    programs: core,
+    help: 'The same as USE_PGBOUNCER.',
+  },
+  AUTHENTIK_POSTGRESQL__DIRECT__HOST: {
+    kind: 'string',
+    default: '',
+    programs: core,
+    help: 'The database itself, past any pooler, for messages and migrations; empty = as HOST. All DIRECT keys fall back to their namesakes.',
+  },
+  AUTHENTIK_POSTGRESQL__DIRECT__PORT: {
+    kind: 'ports',
+    default: '',
+    programs: core,
+    help: 'Port of the direct connection.',
+  },
+  AUTHENTIK_POSTGRESQL__DIRECT__NAME: {
+    kind: 'string',
+    default: '',
+    programs: core,
+    help: 'Database of the direct connection.',
+  },
+  AUTHENTIK_POSTGRESQL__DIRECT__USER: {
+    kind: 'string',
+    default: '',
+    programs: core,
+    help: 'Role of the direct connection.',
+  },
+  AUTHENTIK_POSTGRESQL__DIRECT__PASSWORD: {
+    kind: 'string',
+    default: '',
+    secret: true,
+    programs: core,
+    help: 'Password of the direct connection.',
+  },
+  AUTHENTIK_POSTGRESQL__DIRECT__SSLMODE: {
+    kind: 'choice',
+    values: sslModes,
+    default: '',
+    programs: core,
+    help: 'TLS of the direct connection.',
+  },
+  AUTHENTIK_POSTGRESQL__DIRECT__SSLROOTCERT: {
+    kind: 'string',
+    default: '',
+    programs: core,
+    help: 'Root certificates of the direct connection.',
+  },
+  AUTHENTIK_POSTGRESQL__DIRECT__SSLCERT: {
+    kind: 'string',
+    default: '',
+    programs: core,
+    help: 'Client certificate of the direct connection.',
+  },
+  AUTHENTIK_POSTGRESQL__DIRECT__SSLKEY: {
+    kind: 'string',
+    default: '',
+    programs: core,
+    help: 'Key of the client certificate of the direct connection.',
+  },
+  AUTHENTIK_POSTGRESQL__DIRECT__CONN_OPTIONS: {
+    kind: 'connection-options',
+    default: '',
+    programs: core,
+    help: 'Options of the direct connection.',
+  },
+  POSTERN_STATEMENT_TIMEOUT: {
+    kind: 'duration',
+    default: '15',
+    min: 0,
+    max: 3600,
+    programs: database,
+    help: 'Longest a statement may run; 0 = no limit.',
+  },
+  POSTERN_LOCK_TIMEOUT: {
+    kind: 'duration',
+    default: '5',
+    min: 0,
+    max: 3600,
+    programs: database,
+    help: 'Longest a statement may wait for a lock; 0 = no limit.',
+  },
+  POSTERN_IDLE_IN_TRANSACTION_TIMEOUT: {
+    kind: 'duration',
+    default: '30',
+    min: 0,
+    max: 3600,
+    programs: database,
+    help: 'Longest a transaction may lie idle; 0 = no limit.',
+  },
+} as const

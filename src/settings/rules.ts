@@ -1,0 +1,40 @@
+// What settings must be together: required ones, and pairs that contradict each other.
+import type { Settings } from '../settings.ts'
+import { SettingsError } from './errors.ts'
+import { rows, settingNames } from './table.ts'
+
+const minSecretKey = 32
+
+/** @throws SettingsError with one line per problem */
+export function checkTogether(settings: Settings): void {
+  const problems = [...missing(settings), ...weakSecretKey(settings), ...pooler(settings)]
+  if (problems.length > 0) throw new SettingsError(problems)
+  settings.postgresTarget()
+  settings.directTarget()
+}
+
+function missing(settings: Settings): string[] {
+  return settingNames
+    .filter(name => rows[name].required?.includes(settings.program) && settings.get(name) === '')
+    .map(name => `${name} is not set, and "${settings.program}" needs it: ${rows[name].help}`)
+}
+
+function weakSecretKey(settings: Settings): string[] {
+  const key = settings.get('AUTHENTIK_SECRET_KEY')
+  if (key === '') return []
+  const name = 'AUTHENTIK_SECRET_KEY'
+  const advice = 'make one with: openssl rand -base64 48'
+  if (key.length < minSecretKey) return [`${name} must have at least ${minSecretKey} characters; ${advice}`]
+  const known = /^django-insecure-|change[-_ ]?me|example|<.*>/i.test(key) || new Set(key).size < 8
+  return known ? [`${name} is a placeholder that anyone can guess; ${advice}`] : []
+}
+
+/** Messages and migrations need a session of their own, which a transaction pooler does not give. */
+function pooler(settings: Settings): string[] {
+  const used = (['AUTHENTIK_POSTGRESQL__USE_PGBOUNCER', 'AUTHENTIK_POSTGRESQL__USE_PGPOOL'] as const).find(
+    name => settings.get(name),
+  )
+  if (used === undefined || settings.program === 'proxy') return []
+  if (settings.get('AUTHENTIK_POSTGRESQL__DIRECT__HOST') !== '') return []
+  return [`${used} is true: set AUTHENTIK_POSTGRESQL__DIRECT__HOST to the database itself, past the pooler`]
+}
