@@ -5,7 +5,12 @@ import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { Log } from '../src/log.ts'
+
+/** Where the build says what it did; Postern's loggers fit. */
+export interface BuildLog {
+  info(event: string, fields?: Record<string, unknown>): void
+  warning(event: string): void
+}
 
 const web = dirname(fileURLToPath(import.meta.url))
 const root = dirname(web)
@@ -13,19 +18,26 @@ const cache = join(root, 'node_modules/.cache')
 /** Folder of the built pages; served under `/static/dist/`. */
 export const webDist = join(web, 'dist')
 // Lies in the output and says from which sources it was made. Times would not survive a clone or an image.
-const stamp = join(webDist, '.vite/sources')
+const stamp = '.vite/sources'
 
 /**
  * Makes sure `web/dist` holds the pages built from the present sources, building them where it does not. Several
  * processes may call it at once; one builds, the others wait.
+ * @param dist folder of the output, on the file system of `node_modules`
  * @throws Error with one line saying what to do, when the pages are missing and cannot be built
  */
-export async function ensureWebBuilt({ log }: { log: Pick<Log, 'info' | 'warning'> }): Promise<void> {
+export async function ensureWebBuilt({
+  log,
+  dist = webDist,
+}: {
+  log: BuildLog
+  dist?: string
+}): Promise<void> {
   const wanted = await sourcesHash()
-  if ((await builtFrom()) === wanted) return
+  if ((await builtFrom(dist)) === wanted) return
   const vite = findVite()
   if (vite === undefined) {
-    if ((await builtFrom()) === undefined) {
+    if ((await builtFrom(dist)) === undefined) {
       throw new Error(
         'web/dist is missing and Vite is not installed: run `npm ci` with development packages, or bring a built web/dist along',
       )
@@ -34,9 +46,9 @@ export async function ensureWebBuilt({ log }: { log: Pick<Log, 'info' | 'warning
     return
   }
   await using _ = await takeBuildLock()
-  if ((await builtFrom()) === wanted) return
+  if ((await builtFrom(dist)) === wanted) return
   const began = Date.now()
-  await build(vite, wanted)
+  await build(vite, wanted, dist)
   log.info('built the web pages', { ms: Date.now() - began })
 }
 
@@ -60,8 +72,8 @@ async function sourcesHash(): Promise<string> {
 }
 
 /** Hash of the sources the present output was made from; undefined when there is no output. */
-async function builtFrom(): Promise<string | undefined> {
-  return await readFile(stamp, 'utf8').catch(() => undefined)
+async function builtFrom(dist: string): Promise<string | undefined> {
+  return await readFile(join(dist, stamp), 'utf8').catch(() => undefined)
 }
 
 function findVite(): string | undefined {
@@ -73,14 +85,14 @@ function findVite(): string | undefined {
 }
 
 /** Builds beside the output and swaps, so that a failed build leaves what was there. In a process of its own: it needs memory. */
-async function build(vite: string, sources: string): Promise<void> {
+async function build(vite: string, sources: string, dist: string): Promise<void> {
   const fresh = join(cache, `web-${process.pid}`)
   const old = join(cache, `web-${process.pid}-old`)
   try {
     await run([vite, 'build', web, '--outDir', fresh, '--configLoader', 'native', '--logLevel', 'warn'])
-    await writeFile(join(fresh, '.vite/sources'), sources)
-    await rename(webDist, old).catch(absent)
-    await rename(fresh, webDist)
+    await writeFile(join(fresh, stamp), sources)
+    await rename(dist, old).catch(absent)
+    await rename(fresh, dist)
   } finally {
     await rm(fresh, { recursive: true, force: true })
     await rm(old, { recursive: true, force: true })

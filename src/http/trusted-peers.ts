@@ -1,6 +1,6 @@
 // Whom we believe when they tell us about the client: the front proxies listed in the settings, nobody else.
 import type { IncomingMessage } from 'node:http'
-import { BlockList } from 'node:net'
+import { BlockList, isIPv6 } from 'node:net'
 import { forwardedAddress, parseNetwork, plainAddress } from './addresses.ts'
 
 export interface TrustedPeers {
@@ -106,7 +106,7 @@ export function hostOf(text: string | undefined): string | undefined {
   const parts = /^(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?)(?::(\d{1,5}))?$/i.exec(text)
   if (parts === null) return undefined
   const [, name = '', port] = parts
-  if (name.startsWith('[') && plainAddress(name.slice(1, -1)) === undefined) return undefined
+  if (name.startsWith('[') && !isIPv6(name.slice(1, -1))) return undefined
   if (port !== undefined && (Number(port) > 65535 || Number(port) === 0)) return undefined
   return text.toLowerCase()
 }

@@ -148,8 +148,8 @@ async function openWay(
   const client = new Client({
     user: target.user,
     database: target.database,
-    password: target.password,
-    host: 'dialed', // the driver would look into the environment for what is missing here
+    password: () => target.password, // an empty text would be looked for in the environment
+    host: 'dialed',
     port: at.port,
     ssl: false,
     stream: () => handedOver(socket),
@@ -240,6 +240,13 @@ function loginError(target: PgTarget, at: PgHost, error: unknown): Error {
   }
   if (state === '53300')
     return new PgError('database_unavailable', `${place} has no free connection: ${why}`, { cause: error })
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  // In TLS 1.3 the server's word on our certificate comes after the handshake.
+  if (code.startsWith('ERR_SSL_')) {
+    return refused(
+      `${place} ended TLS: ${why}. Check AUTHENTIK_POSTGRESQL__SSLCERT and AUTHENTIK_POSTGRESQL__SSLKEY.`,
+    )
+  }
   if (state?.startsWith('57P') || state === undefined) {
     return new PgError('database_unavailable', `cannot use ${place}: ${why}`, { cause: error })
   }

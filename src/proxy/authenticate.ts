@@ -28,7 +28,8 @@ export function authenticate(x: Exchange): Verdict | Promise<Verdict> {
 function judge(x: Exchange, found: Found, values: string[], tried: number): Verdict | Promise<Verdict> {
   if (found.kind === 'session') {
     x.identity = found.session
-    if (x.head.authorization !== undefined) x.authorizationUsed = x.parts.headerLogins.isCredential(x, found.session)
+    if (x.head.authorization !== undefined)
+      x.authorizationUsed = x.parts.headerLogins.isCredential(x, found.session)
     return found.session
   }
   if (found.kind === 'unavailable') return 'unavailable'

@@ -9,7 +9,13 @@ import { isRecord, readClaims } from './claims.ts'
 import { answerPage, answerUnavailable, type Exchange, redirect, setSessionCookie } from './exchange.ts'
 import { loginUrl, startLogin } from './login.ts'
 import { StoreUnavailable } from './sessions/store.ts'
-import { endTransactionCookie, findTransaction, readState, type State, type Transaction } from './transaction.ts'
+import {
+  endTransactionCookie,
+  findTransaction,
+  readState,
+  type State,
+  type Transaction,
+} from './transaction.ts'
 
 /** Rounds after which a login is not started again by itself. */
 const lastRound = 2
@@ -56,7 +62,12 @@ async function resume(x: Exchange, state: State): Promise<void> {
     parts.log.info('login started again, its cookie is gone', { name: app.name, round: state.round + 1 })
     return startLogin(x, state.redirect, state.round + 1)
   }
-  parts.log.error('mismatched session ID', { name: app.name, is: '', should: state.sid, request_id: requestId(x.req) })
+  parts.log.error('mismatched session ID', {
+    name: app.name,
+    is: '',
+    should: state.sid,
+    request_id: requestId(x.req),
+  })
   const text =
     'Your browser did not send back the cookie of this login, twice. Cookies may be blocked, or the address of the application differs from the one it is configured with.'
   answerPage(x, 400, { title: 'Sign-in failed', text, again: loginUrl(x, state.redirect) })
@@ -76,9 +87,16 @@ function answerBadState(x: Exchange, expired: State | null, read: { kind: string
 function answerRefused(x: Exchange, state: State, params: URLSearchParams): void {
   const error = (params.get('error') ?? 'no code').slice(0, 100)
   const detail = (params.get('error_description') ?? '').slice(0, 300)
-  x.parts.log.error('failed to redeem code', { name: x.app.name, error, detail, request_id: requestId(x.req) })
+  x.parts.log.error('failed to redeem code', {
+    name: x.app.name,
+    error,
+    detail,
+    request_id: requestId(x.req),
+  })
   const denied = error === 'access_denied'
-  const text = denied ? 'You are not permitted to use this application.' : `The identity provider answered: ${error}.`
+  const text = denied
+    ? 'You are not permitted to use this application.'
+    : `The identity provider answered: ${error}.`
   const title = denied ? 'Access denied' : 'Sign-in failed'
   answerPage(x, denied ? 403 : 400, { title, text, again: loginUrl(x, state.redirect) })
 }
@@ -89,7 +107,10 @@ function answerFailed(x: Exchange, state: State, error: unknown): void {
     error: errorText(error),
     request_id: requestId(x.req),
   })
-  if (error instanceof StoreUnavailable) return answerUnavailable(x)
+  if (error instanceof StoreUnavailable) {
+    answerUnavailable(x)
+    return
+  }
   const text = 'The identity provider did not confirm this sign-in. The log of the outpost names the cause.'
   answerPage(x, 502, { title: 'Sign-in failed', text, again: loginUrl(x, state.redirect) })
 }
@@ -129,13 +150,15 @@ async function exchange(x: Exchange, transaction: Transaction, code: string): Pr
     },
   })
   if (status !== 200 || !isRecord(body)) {
-    const error = isRecord(body) && typeof body.error === 'string' ? body.error.slice(0, 100) : 'no error code'
+    const error =
+      isRecord(body) && typeof body.error === 'string' ? body.error.slice(0, 100) : 'no error code'
     throw new Error(`the token endpoint answered ${status} (${error})`)
   }
   const { access_token: access, id_token: id } = body
   if (typeof access !== 'string' || typeof id !== 'string') throw new Error('the answer lacks a token')
   const identity = await app.verifier.verify(id, transaction.nonce)
   const claims = readClaims(await app.verifier.verify(access), access)
-  if (claims === null || claims.sub !== identity.sub) throw new Error('the two tokens are not about the same user')
+  if (claims === null || claims.sub !== identity.sub)
+    throw new Error('the two tokens are not about the same user')
   return claims
 }

@@ -1,6 +1,5 @@
 // What of the client's headers an upstream gets: everything but identity headers, cookies of the outpost, hop-by-hop headers and what
 // only a front proxy may say. One pass over the raw list; names are judged once per spelling.
-import { clientAddress } from '../http/trusted-peers.ts'
 import { withoutCookies } from '../http/cookies.ts'
 import type { Exchange } from './exchange.ts'
 import { type Derived, headerValue, sameHeader } from './identity-headers.ts'
@@ -70,12 +69,6 @@ export function upstreamHeaders(x: Exchange, derived: Derived | null, host: stri
   out.push('X-Forwarded-For', before === undefined ? peer : `${before}, ${peer}`)
   out.push('X-Forwarded-Host', x.host, 'X-Forwarded-Proto', x.scheme)
   return out
-}
-
-/** The client's own address, for reports. */
-export function clientOf(x: Pick<Exchange, 'req' | 'head' | 'parts'>): string {
-  const { req, head, parts } = x
-  return clientAddress({ peer: req.socket.remoteAddress, forwardedFor: head.forwardedFor, trusted: parts.trusted })
 }
 
 /** Cookies that belong to the outpost or to Core and that no application may see. */

@@ -39,17 +39,18 @@ export function createCoreApi(options: {
   /** All rows, or null when the list changed between two pages. */
   async function rows(path: string): Promise<unknown[] | null> {
     const gathered: unknown[] = []
-    let count: number | null = null
+    const counts = new Set<number>()
     for (let page = 1, read = 0; page > 0; read++) {
       if (read >= pagesMax) throw new LinkError('invalid', `Core's answer: ${path} has no last page`)
       const found = answers.toPage(await get(path, { page: `${page}`, page_size: `${pageSize}` }), path)
       if (found.next !== 0 && found.next <= page)
         throw new LinkError('invalid', `Core's answer: ${path} pagination.next goes back to ${found.next}`)
       gathered.push(...found.results)
-      count = found.count
+      if (found.count !== null) counts.add(found.count)
       page = found.next
     }
-    return count !== null && count !== gathered.length ? null : gathered
+    // A row removed from a page already read moves the next one out of sight: the counts of the pages tell.
+    return counts.size === 0 || (counts.size === 1 && counts.has(gathered.length)) ? gathered : null
   }
 
   return {

@@ -31,29 +31,29 @@ export const errorPagePolicy = `default-src 'none'; style-src 'sha256-${createHa
 
 /** The whole document; every part is escaped. */
 export function errorPage({ title, text, requestId, again }: ErrorPage): string {
-  const retry = again === null ? '' : `<a class="first" href="${escape(again)}">Try again</a>`
+  const retry = again === null ? '' : `<a class="first" href="${escapeHtml(again)}">Try again</a>`
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
-<title>${escape(title)}</title>
+<title>${escapeHtml(title)}</title>
 <style>${style}</style>
 </head>
 <body>
 <main>
 <svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="M4 21V8.5L12 3l8 5.5V21"/><path d="M9.5 21v-7h5v7"/><path d="M2.5 21h19"/></svg>
-<h1>${escape(title)}</h1>
-<p>${escape(text)}</p>
+<h1>${escapeHtml(title)}</h1>
+<p>${escapeHtml(text)}</p>
 <nav>${retry}<a href="/">Go to home</a></nav>
-<footer>Request <code>${escape(requestId)}</code></footer>
+<footer>Request <code>${escapeHtml(requestId)}</code></footer>
 </main>
 </body>
 </html>
 `
 }
 
-function escape(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, char => `&#${char.charCodeAt(0)};`)
 }

@@ -8,14 +8,15 @@ import type { TrustedPeers } from '../http/trusted-peers.ts'
 import type { Log } from '../log.ts'
 import type { OutpostLink } from '../wire/link.ts'
 import type { Application } from './application.ts'
-import { errorPage, errorPagePolicy, type ErrorPage } from './error-page.ts'
+import type { Redemptions } from './callback.ts'
+import { type ErrorPage, errorPage, errorPagePolicy } from './error-page.ts'
 import type { Forwarder } from './forward.ts'
 import type { HeaderLogins } from './header-login.ts'
 import { derive, type Identity } from './identity-headers.ts'
 import type { OutpostMetrics } from './metrics.ts'
+import type { MisconfigurationReport } from './misconfiguration.ts'
 import type { RequestHead } from './request-head.ts'
 import type { Sessions } from './sessions/sessions.ts'
-import type { Redemptions } from './callback.ts'
 
 /** What all requests share. */
 export interface Parts {
@@ -29,7 +30,7 @@ export interface Parts {
   readonly accessLog: AccessLog
   readonly log: Log
   /** tells Core about a front proxy that is set up wrongly */
-  readonly reportMisconfiguration: (x: Exchange | null, front: string, req: IncomingMessage) => void
+  readonly reportMisconfiguration: MisconfigurationReport
   readonly now: () => number
 }
 
@@ -102,7 +103,8 @@ export function answerPage(
 
 /** A signed-in user whose session cannot be looked up now: wait, do not log in again. */
 export function answerUnavailable(x: Exchange): void {
-  const text = 'The session database cannot be reached. You are still signed in; please try again in a moment.'
+  const text =
+    'The session database cannot be reached. You are still signed in; please try again in a moment.'
   answerPage(x, 503, { title: 'Service Unavailable', text, again: null }, ['Retry-After', '5'])
 }
 

@@ -1,6 +1,5 @@
 // Forward auth: a front proxy asks about each request, the answer's status decides. The four front proxies differ in how they name the
 // URL, and in that nginx cannot pass a redirect on.
-import type { IncomingMessage } from 'node:http'
 import { outpostPrefix } from '../wire/outpost.ts'
 import { decodedPath } from './allow-list.ts'
 import { authenticate, type Verdict } from './authenticate.ts'
@@ -74,15 +73,4 @@ function isAllowed({ app, scheme, host }: Exchange, path: string): boolean {
 
 function isOwnPath(path: string): boolean {
   return path === outpostPrefix || path.startsWith(`${outpostPrefix}/`)
-}
-
-/** Headers of a request for a report: names and harmless values only. */
-export function reportableHeaders(req: IncomingMessage): Record<string, string> {
-  const out: Record<string, string> = {}
-  for (const [name, value] of Object.entries(req.headers)) {
-    const secret = /cookie|authoriz|token|secret|key|jwt|password/i.test(name)
-    const text = Array.isArray(value) ? (value[0] ?? '') : (value ?? '')
-    out[name] = secret ? '***' : text.replace(/\?.*$/s, '?***').slice(0, 500)
-  }
-  return out
 }

@@ -63,7 +63,9 @@ function compose(proto: string, hostText: string, uri: string): ForwardUrl | Unb
   const host = hostOf(hostText)
   if (host === undefined) return { problem: 'the host is not a host name with an optional port' }
   if (!uri.startsWith('/') || uri.includes('#') || /[\x00-\x20\x7f]/.test(uri))
-    return { problem: 'the path does not begin with a slash, or holds a space, a control character or a fragment' }
+    return {
+      problem: 'the path does not begin with a slash, or holds a space, a control character or a fragment',
+    }
   const mark = uri.indexOf('?')
   return mark === -1
     ? { scheme, host, path: uri, query: '' }

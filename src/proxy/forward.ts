@@ -34,20 +34,26 @@ export function createForwarder(options: { watchAfterMs: number }): Forwarder {
   const trusting = createAgent(false)
   const running = new Set<Passing>()
   const perOrigin = new Map<string, number>()
-  const sweep = setInterval(() => {
-    const before = performance.now() - options.watchAfterMs
-    for (const passing of running) if (passing.watched === null && passing.x.startedAt < before) watch(passing)
-  }, Math.max(50, options.watchAfterMs / 4)).unref()
+  const sweep = setInterval(
+    () => {
+      const before = performance.now() - options.watchAfterMs
+      for (const passing of running)
+        if (passing.watched === null && passing.x.startedAt < before) watch(passing)
+    },
+    Math.max(50, options.watchAfterMs / 4),
+  ).unref()
 
   return {
     forward(x) {
       const origin = upstreamOrigin(x)
       const count = perOrigin.get(origin) ?? 0
       if (count >= maxRunning) {
-        answerPage(x, 503, { title: 'Service Unavailable', text: 'The application is overloaded.', again: null }, [
-          'Retry-After',
-          '5',
-        ])
+        answerPage(
+          x,
+          503,
+          { title: 'Service Unavailable', text: 'The application is overloaded.', again: null },
+          ['Retry-After', '5'],
+        )
         return
       }
       perOrigin.set(origin, count + 1)
@@ -158,7 +164,12 @@ function onResponseStart(this: Passing, controller: Dispatcher.DispatchControlle
   this.status = status
   const { app, parts, req } = x
   const scheme = this.origin.slice(0, this.origin.indexOf(':'))
-  const labels = { method: req.method ?? '', scheme, host: app.host, upstreamHost: app.upstream === this.origin ? this.origin.slice(scheme.length + 3) : 'override' }
+  const labels = {
+    method: req.method ?? '',
+    scheme,
+    host: app.host,
+    upstreamHost: app.upstream === this.origin ? this.origin.slice(scheme.length + 3) : 'override',
+  }
   parts.metrics.observeUpstream(labels, (performance.now() - x.startedAt) / 1000)
   const headers = answerHeaders(controller.rawHeaders)
   if (x.cookies !== null) for (const cookie of x.cookies) headers.push('Set-Cookie', cookie)
@@ -186,7 +197,11 @@ function onResponseEnd(this: Passing): void {
   finished(this.x, this.status, this.size)
 }
 
-function onResponseError(this: Passing, _controller: Dispatcher.DispatchController | null, error: Error): void {
+function onResponseError(
+  this: Passing,
+  _controller: Dispatcher.DispatchController | null,
+  error: Error,
+): void {
   if (this.ended) return
   settle(this)
   const { x } = this
@@ -231,7 +246,8 @@ function settle(passing: Passing): void {
 function watch(passing: Passing): void {
   const { identity, parts } = passing.x
   if (identity === null) passing.watched = () => {}
-  else if ('keyHash' in identity) passing.watched = parts.sessions.watch(identity as LiveSession, () => passing.cut())
+  else if ('keyHash' in identity)
+    passing.watched = parts.sessions.watch(identity as LiveSession, () => passing.cut())
   else {
     const timer = setTimeout(() => passing.cut(), Math.max(0, identity.expiresAt - parts.now())).unref()
     passing.watched = () => clearTimeout(timer)

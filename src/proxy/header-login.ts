@@ -79,7 +79,11 @@ export function createHeaderLogins(options: {
     return entry.app === app && entry.until > now() && entry.identity.expiresAt > now()
   }
 
-  async function ask(app: Application, authorization: string, known: Entry | undefined): Promise<Entry | null> {
+  async function ask(
+    app: Application,
+    authorization: string,
+    known: Entry | undefined,
+  ): Promise<Entry | null> {
     const claims = await claimsFor(app, authorization)
     if (claims === null) return null
     const time = now()

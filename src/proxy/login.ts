@@ -1,9 +1,10 @@
 // Sending a browser to Core: state, PKCE and nonce made, the transaction's cookie set, nothing stored (RFC 9700 §2.1.1).
-import { challengeOf, createTransaction, signState } from './transaction.ts'
-import { answer, answerPage, browserOrigin, type Exchange, redirect } from './exchange.ts'
+
 import { outpostPrefix } from '../wire/outpost.ts'
+import { answer, answerPage, browserOrigin, type Exchange, redirect } from './exchange.ts'
 import { checkedTarget } from './redirect.ts'
 import { saysNotNavigating } from './request-head.ts'
+import { challengeOf, createTransaction, signState } from './transaction.ts'
 
 /**
  * Redirects to Core's authorize endpoint.
@@ -54,5 +55,8 @@ export function answerNotSignedIn(x: Exchange, target: string): void {
 /** Credentials were sent and refused, and the provider takes them: no redirect would help. */
 export function answerRefusedCredentials(x: Exchange): void {
   const text = "Due to 'Receive header authentication' being set, no redirect is performed."
-  answerPage(x, 401, { title: 'Unauthenticated', text, again: null }, ['WWW-Authenticate', 'Bearer realm="outpost"'])
+  answerPage(x, 401, { title: 'Unauthenticated', text, again: null }, [
+    'WWW-Authenticate',
+    'Bearer realm="outpost"',
+  ])
 }

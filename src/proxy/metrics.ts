@@ -5,7 +5,10 @@ import { createHotHistogram, type HotHistogram, type HotSeries } from '../http/h
 export interface OutpostMetrics {
   /** @param host of a known application, or `other` */
   observe(host: string, method: string, type: 'app' | 'ping' | 'static', seconds: number): void
-  observeUpstream(labels: { method: string; scheme: string; host: string; upstreamHost: string }, seconds: number): void
+  observeUpstream(
+    labels: { method: string; scheme: string; host: string; upstreamHost: string },
+    seconds: number,
+  ): void
   connected(up: boolean): void
   /** @param at ms since epoch */
   updated(at: number): void
@@ -16,10 +19,19 @@ export interface OutpostMetrics {
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
 /** @param options.registry where the metrics are registered; one outpost per registry */
-export function createOutpostMetrics(options: { registry: Registry; version: string; build: string }): OutpostMetrics {
+export function createOutpostMetrics(options: {
+  registry: Registry
+  version: string
+  build: string
+}): OutpostMetrics {
   const { registry, version, build } = options
   const about = ['outpost_name', 'outpost_type', 'uuid', 'version', 'build'] as const
-  const info = new Gauge({ name: 'authentik_outpost_info', help: 'About the outpost', labelNames: about, registers: [registry] })
+  const info = new Gauge({
+    name: 'authentik_outpost_info',
+    help: 'About the outpost',
+    labelNames: about,
+    registers: [registry],
+  })
   const updated = new Gauge({
     name: 'authentik_outpost_last_update',
     help: 'Time of the last applied configuration, Unix seconds',
@@ -46,11 +58,23 @@ export function createOutpostMetrics(options: { registry: Registry; version: str
   })
   let outpost = { name: '', pk: '' }
   let hot = createSeriesTable(requests, () => outpost.name)
-  const whole = () => ({ outpost_name: outpost.name, outpost_type: 'proxy', uuid: outpost.pk, version, build })
+  const whole = () => ({
+    outpost_name: outpost.name,
+    outpost_type: 'proxy',
+    uuid: outpost.pk,
+    version,
+    build,
+  })
   return {
     observe: (host, method, type, seconds) => hot(host, method, type).observe(seconds),
     observeUpstream({ method, scheme, host, upstreamHost }, seconds) {
-      const labels = { outpost_name: outpost.name, method: methodLabel(method), scheme, host, upstream_host: upstreamHost }
+      const labels = {
+        outpost_name: outpost.name,
+        method: methodLabel(method),
+        scheme,
+        host,
+        upstream_host: upstreamHost,
+      }
       upstream.series(labels).observe(seconds)
     },
     connected: up =>

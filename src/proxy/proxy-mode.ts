@@ -15,12 +15,15 @@ export function handleProxied(x: Exchange, pass: (x: Exchange) => void): void | 
 }
 
 function proceed(x: Exchange, verdict: Verdict, pass: (x: Exchange) => void): void {
-  if (verdict === 'unavailable') return answerUnavailable(x)
-  if (verdict !== 'anonymous' || isAllowListed(x)) return pass(x)
-  if (x.head.authorization !== undefined && x.app.config.intercept_header_auth) return answerRefusedCredentials(x)
-  const here = checkedTarget(x.app, browserOrigin(x) + x.path + x.query, browserOrigin(x)) ?? ''
-  if (saysNotNavigating(x.head)) return answerNotSignedIn(x, here)
-  redirect(x, loginUrl(x, here))
+  if (verdict === 'unavailable') answerUnavailable(x)
+  else if (verdict !== 'anonymous' || isAllowListed(x)) pass(x)
+  else if (x.head.authorization !== undefined && x.app.config.intercept_header_auth)
+    answerRefusedCredentials(x)
+  else {
+    const here = checkedTarget(x.app, browserOrigin(x) + x.path + x.query, browserOrigin(x)) ?? ''
+    if (saysNotNavigating(x.head)) answerNotSignedIn(x, here)
+    else redirect(x, loginUrl(x, here))
+  }
 }
 
 function isAllowListed(x: Exchange): boolean {

@@ -17,12 +17,19 @@ export async function handleSignOut(x: Exchange): Promise<void> {
     if (sid === '') await sessions.endByUser(sub, clientId)
     else await sessions.endBySid(sid)
   } catch (error) {
-    log.warning('sign-out failed, the session store cannot be reached', { name: x.app.name, error: errorText(error) })
+    log.warning('sign-out failed, the session store cannot be reached', {
+      name: x.app.name,
+      error: errorText(error),
+    })
     return answerUnavailable(x)
   }
   headerLogins.forget(sid === '' ? { sub, clientId } : { sid })
-  if (sid !== '') link.send({ instruction: instruction.providerSpecific, args: { sub_type: 'logout', session_id: sid } })
+  if (sid !== '')
+    link.send({ instruction: instruction.providerSpecific, args: { sub_type: 'logout', session_id: sid } })
   clearSessionCookie(x)
   const { endSession } = x.app.endpoints
-  redirect(x, `${endSession}${endSession.includes('?') ? '&' : '?'}${new URLSearchParams({ id_token_hint: raw_token })}`)
+  redirect(
+    x,
+    `${endSession}${endSession.includes('?') ? '&' : '?'}${new URLSearchParams({ id_token_hint: raw_token })}`,
+  )
 }

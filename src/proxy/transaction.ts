@@ -1,7 +1,7 @@
 // A login under way. Nothing is kept on the server: the state goes through Core as a signed JWT, the secrets of the transaction (PKCE
 // verifier, nonce) lie sealed in a cookie that only the callback gets.
 import { createCipheriv, createDecipheriv, createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { jwtVerify, errors as joseErrors, SignJWT } from 'jose'
+import { errors as joseErrors, jwtVerify, SignJWT } from 'jose'
 import { parseCookies, serializeCookie } from '../http/cookies.ts'
 import type { Application } from './application.ts'
 
@@ -32,7 +32,10 @@ export interface Transaction {
 }
 
 /** A new transaction, with its cookie. */
-export function createTransaction(app: Application, now: number): { transaction: Transaction; cookie: string } {
+export function createTransaction(
+  app: Application,
+  now: number,
+): { transaction: Transaction; cookie: string } {
   const id = randomBytes(16).toString('base64url')
   const transaction = {
     id,

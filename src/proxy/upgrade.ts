@@ -34,7 +34,10 @@ export function createTunnels(): Tunnels {
 
 function openTunnel(x: Exchange, socket: Duplex, head: Buffer, cuts: Set<() => void>): void {
   const protocol = x.head.upgrade ?? ''
-  if (protocol.split(',').some(part => refusedProtocols.test(part.trim())) || !/^[\w./, -]{1,100}$/.test(protocol)) {
+  if (
+    protocol.split(',').some(part => refusedProtocols.test(part.trim())) ||
+    !/^[\w./, -]{1,100}$/.test(protocol)
+  ) {
     answerText(x, 400, 'this protocol is not tunnelled\n')
     return
   }

@@ -33,7 +33,9 @@ export function createTokenVerifier(options: {
   const now = options.now ?? Date.now
   const secret = new TextEncoder().encode(options.clientSecret)
   const symmetric = options.algorithms.includes('HS256')
-  const accepted = symmetric ? ['HS256'] : options.algorithms.filter(alg => alg === 'RS256' || alg === 'ES256')
+  const accepted = symmetric
+    ? ['HS256']
+    : options.algorithms.filter(alg => alg === 'RS256' || alg === 'ES256')
   let keys: { set: ReturnType<typeof createLocalJWKSet>; at: number } | null = null
   let loading: Promise<ReturnType<typeof createLocalJWKSet>> | null = null
 
@@ -66,7 +68,8 @@ export function createTokenVerifier(options: {
       clockTolerance: notBeforeLeeway,
       currentDate: new Date(now()),
     }
-    const { payload } = key instanceof Uint8Array ? await jwtVerify(token, key, rules) : await jwtVerify(token, key, rules)
+    const { payload } =
+      key instanceof Uint8Array ? await jwtVerify(token, key, rules) : await jwtVerify(token, key, rules)
     return payload
   }
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { silentLog } from '../../src/log.ts'
+import { lockKey } from '../../src/pg/lock-key.ts'
 import { createPool, type PgPool } from '../../src/pg/pool.ts'
 import type { PgTarget } from '../../src/pg/target.ts'
 import { importSessions } from '../../src/proxy/sessions/import.ts'
@@ -167,15 +168,16 @@ test('every read and every end of sessions goes through an index', async t => {
        'x', now(), now() + interval '1 hour' from generate_series(1, 20000) n`,
   )
   await admin.query('analyze proxy_sessions')
-  const scans = async () =>
-    (
+  const scans = async () => {
+    await pool.query('select pg_stat_force_next_flush()')
+    await pool.query('select 1')
+    return (
       await admin.query<{ seq: number }>(
         "select seq_scan::int as seq from pg_stat_user_tables where relname = 'proxy_sessions'",
       )
     ).rows[0]!.seq
+  }
   const [first] = (await pool.query<{ key_hash: Buffer }>('select key_hash from proxy_sessions limit 1')).rows
-  await pool.query('select pg_stat_force_next_flush()')
-  await pool.query('select 1')
   const before = await scans()
   assert.ok(await store.load(first!.key_hash))
   assert.equal((await store.live([first!.key_hash, randomBytes(32)])).length, 1)
@@ -184,9 +186,9 @@ test('every read and every end of sessions goes through an index', async t => {
   await store.deleteByUser(randomBytes(32), 'c1')
   await store.deleteByProvider('c1')
   await store.cleanUp()
-  await pool.query('select pg_stat_force_next_flush()')
-  await pool.query('select 1')
   assert.equal(await scans(), before)
+  await pool.query("select 1 from proxy_sessions where sealed = 'y'")
+  assert.equal(await scans(), before + 1, 'a scan would have been seen')
 })
 
 test('a row that was moved, lengthened or edited in the table is no session', async t => {
@@ -277,7 +279,6 @@ test('clean-up leaves the work to whoever is at it', async t => {
   const { pool, schema, adminTarget } = await testDatabase(t)
   const store = createPostgresStore({ pool, schema })
   await store.save(someRecord({ expiresAt: new Date(0) }))
-  const { lockKey } = await import('../../src/pg/lock-key.ts')
   await poolOn(t, adminTarget()).transaction(async tx => {
     await tx.query('select pg_advisory_xact_lock($1::bigint)', [lockKey(schema, 'proxy_sessions_sweep')])
     assert.equal(await store.cleanUp(), 0)

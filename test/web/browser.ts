@@ -39,7 +39,7 @@ export async function onStage(
   const context = await browser.newContext({ reducedMotion: 'reduce', ...options })
   try {
     const page = await context.newPage()
-    page.setDefaultTimeout(5000)
+    page.setDefaultTimeout(15_000)
     const complaints: string[] = []
     // A failed fetch is part of some tests; Chromium reports it as an error line of its own.
     page.on('console', message => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Page } from 'playwright-core'
 
 // Runs in the page: names of fields, buttons and images, contrast of texts, size of targets, doubled ids.
-const script = String.raw`(() => {
+const script = `(() => {
   const problems = []
   const name = element => element.tagName.toLowerCase() + ' "' + (element.name || element.textContent || '').trim().slice(0, 40) + '"'
   const shown = element => {

@@ -142,6 +142,7 @@ export const flows: Record<string, { title: string; steps: CannedStep[] }> = {
   }),
   error: only({ component: 'ak-stage-flow-error', request_id: 'f'.repeat(32) }),
   unknown: only({ component: 'ak-stage-of-tomorrow' }),
+  malformed: only({ component: 'ak-stage-password', response_errors: { password: 'not a list' } }),
   'script-redirect': only({
     component: 'xak-flow-redirect',
     to: 'javascript:document.title="owned"',

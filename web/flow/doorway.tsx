@@ -1,3 +1,4 @@
+import './doorway.css'
 import type { CSSProperties, ReactNode } from 'react'
 import type { PageData } from '../../src/wire/page.ts'
 import { BrandLogo } from '../shared/mark.tsx'

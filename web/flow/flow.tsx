@@ -71,7 +71,7 @@ export function Flow({ page }: { page: PageData }) {
       <div ref={content}>
         {view.kind === 'step' && <Stage key={view.turn} step={view.step} busy={busy} submit={submit} />}
         {view.kind === 'failed' && (
-          <Failure {...view.failure} retry={load} startAgain={startAgainUrl(info)} />
+          <Failure retry={load} startAgain={startAgainUrl(info)} {...view.failure} />
         )}
         {view.kind === 'loading' && <p className="waiting">One moment…</p>}
         {view.kind === 'leaving' && <p className="waiting">Taking you there…</p>}
@@ -123,7 +123,9 @@ function follow({ challenge, requestId }: Step): View {
 
 function failureOf(error: unknown): FailureProps {
   if (error instanceof ApiError) {
-    return { title: titleFor(error.status), message: error.message, requestId: error.requestId }
+    const failure = { title: titleFor(error.status), message: error.message, requestId: error.requestId }
+    // A refusal is most often an old CSRF cookie; only loading the page anew brings a fresh one.
+    return error.status === 403 ? { ...failure, retry: () => location.reload() } : failure
   }
   return { title: 'Something went wrong', message: 'This page met an unexpected error.', requestId: '' }
 }

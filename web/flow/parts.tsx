@@ -99,6 +99,7 @@ export function SecretField({ reveal, challenge, first, ...field }: SecretFieldP
   return (
     <PasswordInput
       {...shared}
+      aria-invalid={field.error !== undefined || undefined}
       visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password', tabIndex: 0 }}
     />
   )

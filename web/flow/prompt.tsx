@@ -11,7 +11,7 @@ export function Prompt({ challenge, busy, submit }: StageProps) {
   const asked = fields.filter(asksSomething)
   const [typed, setTyped] = useState<Record<string, string>>({})
   const secret = asked.find(field => field.type === 'password')
-  const hasName = asked.some(field => field.type === 'username' || field.type === 'email')
+  const hasName = asked.some(field => field.type === 'username')
 
   const onInput = (event: FormEvent) => {
     const { name, value } = event.target as HTMLInputElement

@@ -1,3 +1,4 @@
+import './library.css'
 import { Kbd, Skeleton, TextInput } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { type KeyboardEvent, useEffect, useRef, useState } from 'react'

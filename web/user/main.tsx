@@ -1,3 +1,4 @@
+import './user.css'
 import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query'
 import { RouterProvider } from '@tanstack/react-router'
 import { createRoot } from 'react-dom/client'
@@ -6,7 +7,6 @@ import { readPage } from '../shared/page.ts'
 import { Theme } from '../shared/theme.tsx'
 import { goToSignIn, isSignedOut } from './queries.ts'
 import { createUserRouter } from './router.tsx'
-import './user.css'
 
 const page = readPage()
 const client = new QueryClient({

@@ -1,6 +1,7 @@
 import type { RawBuilder } from 'kysely'
 import type { Queryable } from '../../pg/db.ts'
 import { sql } from '../../pg/db.ts'
+import { invalid } from '../errors.ts'
 
 /** Where the rows of a resource come from. The alias of the main table is `r`, and it has a column `id`. */
 export interface Table {
@@ -72,12 +73,41 @@ export async function updateColumns(
   await db.count(sql`update ${db.t(table)} set ${sql.join(parts)} where id = ${id}`)
 }
 
-const withoutUpdatedAt = new Set(['roles', 'tokens', 'user_consents', 'policy_bindings', 'flow_stage_bindings'])
+const withoutUpdatedAt = new Set([
+  'roles',
+  'tokens',
+  'user_consents',
+  'policy_bindings',
+  'flow_stage_bindings',
+])
 
-export async function deleteRow(db: Queryable, table: string, id: string | number): Promise<void> {
+export async function removeRow(db: Queryable, table: string, id: string | number): Promise<void> {
   await db.count(sql`delete from ${db.t(table)} where id = ${id}`)
 }
 
 function all(conditions: Condition[]): RawBuilder<unknown> {
   return conditions.length === 0 ? sql`true` : sql.join(conditions, sql` and `)
+}
+
+/** Field names of the API → what they order by. */
+export type Ordering = Record<string, RawBuilder<unknown>>
+
+/**
+ * @param asked `name`, `-name` or several joined by commas
+ * @param standard taken when nothing is asked; default: the first of `ordering`
+ * @throws ApiError 400 for a field that is not in `ordering`
+ */
+export function orderBy(
+  ordering: Ordering,
+  asked: string | undefined,
+  standard?: string,
+): RawBuilder<unknown>[] {
+  const fields = asked === undefined || asked === '' ? (standard ?? Object.keys(ordering)[0]!) : asked
+  return fields.split(',').map(field => {
+    const name = field.startsWith('-') ? field.slice(1) : field
+    if (!Object.hasOwn(ordering, name)) throw invalid({ ordering: `"${name}" is not a field to order by.` })
+    return field.startsWith('-')
+      ? sql`${ordering[name]!} desc nulls last`
+      : sql`${ordering[name]!} asc nulls first`
+  })
 }

@@ -30,6 +30,13 @@ export const GenericError = Type.Object(
   { additionalProperties: true },
 )
 
+/** What every route may answer besides its own. */
+export const errorResponses = {
+  400: Type.Object({}, { additionalProperties: true }),
+  403: GenericError,
+  404: GenericError,
+}
+
 export const UsedBy = Type.Object({
   app: Type.String(),
   model_name: Type.String(),

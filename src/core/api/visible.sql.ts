@@ -15,3 +15,8 @@ export function visibleTo(db: Queryable, principal: Principal, permission: strin
     select from ${db.t('role_permissions')} rp
     where rp.role_id = any(${principal.roleIds}::uuid[]) and rp.permission = ${permission} and rp.object_id = (${id})::text)`
 }
+
+/** `visibleTo` for the row whose alias is `r`. */
+export function visibleRow(db: Queryable, principal: Principal, permission: string) {
+  return visibleTo(db, principal, permission, sql`r.id`)
+}

@@ -43,6 +43,7 @@ export interface ProviderRow {
   application_slug: string | null
   application_name: string | null
   application_launch_url: string | null
+  external_host: string | null
   policy_engine_mode: 'any' | 'all' | null
   mappings: MappingRow[]
 }
@@ -57,7 +58,8 @@ export async function findProviderRow(db: Queryable, key: ProviderKey): Promise<
       o.include_claims_in_id_token, o.sub_mode, o.issuer_mode, o.require_pkce, o.signing_key_id is not null as has_signing_key,
       o.encryption_key_id is not null as has_encryption_key, k.certificate_pem, k.private_key_sealed, k.fingerprint_sha256,
       f.slug as authentication_flow_slug, p.authorization_flow_id, p.invalidation_flow_id, a.id as application_id,
-      a.slug as application_slug, a.name as application_name, a.meta_launch_url as application_launch_url, a.policy_engine_mode,
+      a.slug as application_slug, a.name as application_name, a.meta_launch_url as application_launch_url, x.external_host,
+      a.policy_engine_mode,
       coalesce((
         select json_agg(json_build_object('managed', m.managed, 'name', m.name, 'scope_name', m.scope_name,
           'description', m.description) order by m.name)

@@ -8,7 +8,8 @@ export interface ProviderApplication {
   id: string
   slug: string
   name: string
-  launchUrl: string
+  /** as stored; empty = derived from the provider */
+  metaLaunchUrl: string
   policyEngineMode: 'any' | 'all'
 }
 
@@ -34,6 +35,8 @@ export interface Provider {
   /** null = HS256 with the client secret */
   signingKey: SigningKeyPair | null
   encrypted: boolean
+  /** of a proxy provider, else null */
+  externalHost: string | null
   authenticationFlowSlug: string | null
   authorizationFlowId: string
   invalidationFlowId: string
@@ -79,6 +82,7 @@ export async function loadProvider(
     requirePkce: row.require_pkce || (!row.is_proxy && row.client_type === 'public'),
     signingKey: row.is_proxy || !row.has_signing_key ? null : signingKeyOf(row),
     encrypted: row.has_encryption_key && !row.is_proxy,
+    externalHost: row.external_host,
     authenticationFlowSlug: row.authentication_flow_slug,
     authorizationFlowId: row.authorization_flow_id,
     invalidationFlowId: row.invalidation_flow_id,
@@ -96,7 +100,7 @@ function applicationOf(row: ProviderRow): ProviderApplication | undefined {
     id: row.application_id,
     slug: row.application_slug,
     name: row.application_name ?? row.application_slug,
-    launchUrl: row.application_launch_url ?? '',
+    metaLaunchUrl: row.application_launch_url ?? '',
     policyEngineMode: row.policy_engine_mode ?? 'all',
   }
 }

@@ -62,9 +62,9 @@ export async function issueTokens(
   const expiresAt = issuedAt + expiresIn
   const protocol = protocolClaims(core, provider, grant, issuedAt, expiresAt)
   const mapped = mappedClaims(core, provider, grant)
-  const stored = { ...mapped, ...protocol, ...accessClaims(provider, grant) }
+  const access = { ...protocol, ...accessClaims(provider, grant) }
   const visible = provider.claimsInIdToken ? mapped : {}
-  const accessToken = await signJwt(core, provider, { ...visible, ...protocol, ...accessClaims(provider, grant), jti: randomUUID() })
+  const accessToken = await signJwt(core, provider, { ...visible, ...access })
   const answer: TokenAnswer = {
     access_token: accessToken,
     token_type: 'Bearer',
@@ -98,7 +98,7 @@ export async function issueTokens(
       sessionId: grant.sessionId,
       grantId: grant.id,
       scopes: grant.scopes,
-      claims: stored,
+      claims: { ...mapped, ...access },
       authAt: grant.authAt,
       expiresAt: new Date(expiresAt * 1000),
     },
@@ -143,6 +143,7 @@ function accessClaims(provider: Provider, grant: Grant) {
     client_id: provider.clientId,
     uid: randomText(40),
     scope: grant.scopes.join(' '),
+    jti: randomUUID(),
   }
 }
 

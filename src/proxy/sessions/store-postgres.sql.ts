@@ -159,10 +159,10 @@ export async function inspectTable(db: PgStatement, schema: string): Promise<Tab
   }>(
     `select current_user::text as role, n.oid as schema_oid, c.oid as table_oid,
             has_schema_privilege(n.oid, 'USAGE') as may_use, has_schema_privilege(n.oid, 'CREATE') as may_create,
-            (select coalesce(string_agg(w.name, ', '), '') from unnest($2::text[]) as w(name)
+            (select coalesce(string_agg(w.name, ', ' order by w.at), '') from unnest($2::text[]) with ordinality as w(name, at)
               where not exists (select 1 from pg_catalog.pg_attribute a
                                  where a.attrelid = c.oid and a.attname = w.name and not a.attisdropped)) as missing_columns,
-            (select coalesce(string_agg(w.name, ', '), '') from unnest($3::text[]) as w(name)
+            (select coalesce(string_agg(w.name, ', ' order by w.at), '') from unnest($3::text[]) with ordinality as w(name, at)
               where not has_table_privilege(c.oid, w.name)) as missing_rights
        from (select 1) as one
        left join pg_catalog.pg_namespace n on n.nspname = $1

@@ -1,0 +1,133 @@
+// Sessions that end because Core says so: applied at once to memory and store, receipts sent back, and remembered by their number, so
+// that Core can repeat what was missed while nobody was connected.
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { errorText, type Log } from '../log.ts'
+import { instruction } from '../wire/frames.ts'
+import type { OutpostLink } from '../wire/link.ts'
+import type { HeaderLogins } from './header-login.ts'
+import type { Sessions } from './sessions/sessions.ts'
+
+export interface Revocations {
+  /** number of the last revocation applied, 0 for none */
+  last(): number
+  /** Takes the arguments of SESSION_END, or of the older PROVIDER_SPECIFIC `logout`. */
+  receive(args: Record<string, unknown>): void
+  /** Call when the connection is there, and now and then while it is. */
+  connected(): Promise<void>
+  /** Call when the connection is gone. */
+  disconnected(): void
+  close(): void
+}
+
+/** As long as this Core repeats revocations; after a longer silence nobody knows what was missed. */
+const repeatedMs = 24 * 3600_000
+const retryMs = 5000
+const maxPending = 10_000
+
+interface Pending {
+  sid: string
+  user: string
+  id: number | null
+  receivedAt: number
+}
+
+/**
+ * @param options.file where number and time are kept over a restart (file sessions outlive one); absent: in memory only
+ */
+export function createRevocations(options: {
+  sessions: Sessions
+  headerLogins: HeaderLogins
+  link: OutpostLink
+  log: Log
+  now: () => number
+  file?: string
+}): Revocations {
+  const { sessions, headerLogins, link, log, now, file } = options
+  const kept = file === undefined ? null : readMark(file)
+  let last = kept?.last ?? 0
+  let seenAt: number | null = file === undefined ? now() : (kept?.seenAt ?? null)
+  let written = 0
+  let pending: Pending[] = []
+  let retry: NodeJS.Timeout | null = null
+  let closed = false
+
+  return {
+    last: () => last,
+    receive(args) {
+      const sid = typeof args.session_id === 'string' ? args.session_id : ''
+      const user = typeof args.user === 'string' ? args.user : ''
+      if ((sid === '' && user === '') || sid.length > 512 || user.length > 512) return
+      const id = typeof args.id === 'number' && Number.isSafeInteger(args.id) ? args.id : null
+      headerLogins.forget(sid === '' ? { sub: user } : { sid })
+      void apply({ sid, user, id, receivedAt: performance.now() })
+    },
+    async connected() {
+      const gap = seenAt === null ? Number.POSITIVE_INFINITY : now() - seenAt
+      if (sessions.backend === 'filesystem' && gap > repeatedMs) {
+        const count = await sessions.endAll()
+        if (count > 0)
+          log.warning('sessions dropped: sign-outs of more than a day may have been missed', { count })
+      }
+      seenAt = now()
+      keep(60_000)
+    },
+    disconnected() {
+      seenAt ??= now()
+      keep(0)
+    },
+    close() {
+      closed = true
+      if (retry !== null) clearTimeout(retry)
+      keep(0)
+    },
+  }
+
+  async function apply(revocation: Pending): Promise<void> {
+    const { sid, user, id, receivedAt } = revocation
+    try {
+      if (sid === '') await sessions.endByUser(user)
+      else await sessions.endBySid(sid)
+    } catch (error) {
+      log.warning('a revocation could not be applied to the store yet', { error: errorText(error) })
+      if (pending.length < maxPending) pending.push(revocation)
+      if (!closed) retry ??= setTimeout(again, retryMs).unref()
+      return
+    }
+    if (id === null) return
+    const ms = Math.round(performance.now() - receivedAt)
+    link.send({
+      instruction: instruction.providerSpecific,
+      args: { sub_type: 'session_end.applied', id, ms },
+    })
+    // A number below one that still waits must not be passed over: Core would never repeat that one.
+    if (pending.every(other => other.id === null || other.id > id)) last = Math.max(last, id)
+    keep(1000)
+  }
+
+  function again(): void {
+    retry = null
+    const waiting = pending
+    pending = []
+    for (const revocation of waiting) void apply(revocation)
+  }
+
+  function keep(everyMs: number): void {
+    if (file === undefined || seenAt === null || now() - written < everyMs) return
+    written = now()
+    try {
+      writeFileSync(`${file}.new`, JSON.stringify({ last, seenAt }), { mode: 0o600 })
+      renameSync(`${file}.new`, file)
+    } catch (error) {
+      log.warning('cannot remember the last revocation', { file, error: errorText(error) })
+    }
+  }
+}
+
+function readMark(file: string): { last: number; seenAt: number } | null {
+  try {
+    const { last, seenAt } = JSON.parse(readFileSync(file, 'utf8')) as { last: unknown; seenAt: unknown }
+    return typeof last === 'number' && typeof seenAt === 'number' ? { last, seenAt } : null
+  } catch {
+    return null
+  }
+}

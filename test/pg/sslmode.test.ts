@@ -1,0 +1,345 @@
+// Every SSLMODE against a real server with a certificate authority of our own.
+import assert from 'node:assert/strict'
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { silentLog } from '../../src/log.ts'
+import { openConnection } from '../../src/pg/client.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/pg/embedded.ts'
+import { PgError } from '../../src/pg/errors.ts'
+import { createPool } from '../../src/pg/pool.ts'
+import type { PgTarget, SslMode } from '../../src/pg/target.ts'
+import { createAuthority } from './certificates.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'postern-ssl-'))
+chmodSync(folder, 0o755)
+const dataDir = join(folder, 'server')
+const cluster = join(dataDir, 'postgres', 'data')
+const ours = createAuthority(folder, 'ours')
+const theirs = createAuthority(folder, 'theirs')
+const server = ours.issue('localhost', 'DNS:localhost,IP:127.0.0.1')
+const clientCertificate = ours.issue('authentik', 'DNS:authentik')
+let postgres: EmbeddedPostgres
+let port: number
+
+before(async () => {
+  port = await freePort()
+  const made = await startEmbeddedPostgres({ dataDir: openFolder(), log: silentLog, endWithUs: true })
+  await made.stop()
+  const owner = statSync(cluster)
+  for (const file of [server.cert, server.key]) {
+    chmodSync(file, 0o600)
+    if (process.getuid?.() === 0) chownSync(file, owner.uid, owner.gid)
+  }
+  postgres = await startEmbeddedPostgres({
+    dataDir,
+    log: silentLog,
+    endWithUs: true,
+    settings: {
+      fsync: 'off',
+      listen_addresses: '127.0.0.1',
+      port: String(port),
+      ssl: 'on',
+      ssl_cert_file: server.cert,
+      ssl_key_file: server.key,
+      ssl_ca_file: ours.root,
+    },
+  })
+})
+after(async () => {
+  await postgres.destroy()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+test('each mode encrypts and verifies as libpq does', async () => {
+  const cases: [SslMode, string | undefined, 'plain' | 'tls' | 'refused'][] = [
+    ['disable', undefined, 'plain'],
+    ['allow', undefined, 'plain'],
+    ['prefer', undefined, 'tls'],
+    ['require', undefined, 'tls'],
+    ['require', ours.root, 'tls'],
+    ['require', theirs.root, 'refused'],
+    ['verify-ca', ours.root, 'tls'],
+    ['verify-ca', theirs.root, 'refused'],
+    ['verify-ca', undefined, 'refused'],
+    ['verify-full', ours.root, 'tls'],
+    ['verify-full', theirs.root, 'refused'],
+    ['verify-full', 'system', 'refused'],
+  ]
+  for (const [sslmode, sslrootcert, expected] of cases) {
+    const seen = await look(targetOf({ sslmode, sslrootcert }))
+    assert.equal(seen, expected, `${sslmode} with root ${sslrootcert}`)
+  }
+})
+
+test('the host name counts for verify-full only', async () => {
+  const hosts = [{ host: '127.0.0.2', port }]
+  const relay = net.createServer(socket => {
+    const onward = net.connect(port, '127.0.0.1')
+    socket.pipe(onward).pipe(socket)
+    for (const end of [socket, onward]) end.on('error', () => socket.destroy())
+  })
+  relay.listen(port, '127.0.0.2')
+  await new Promise(resolve => relay.once('listening', resolve))
+  try {
+    assert.equal(await look(targetOf({ hosts, sslmode: 'verify-ca', sslrootcert: ours.root })), 'tls')
+    assert.equal(await look(targetOf({ hosts, sslmode: 'verify-full', sslrootcert: ours.root })), 'refused')
+  } finally {
+    await new Promise(resolve => relay.close(resolve))
+  }
+})
+
+test('the connection is TLS 1.3 and its password exchange is bound to the channel', async () => {
+  const { client } = await openConnection(targetOf({ sslmode: 'verify-full', sslrootcert: ours.root }), {
+    applicationName: 'x',
+  })
+  const { rows } = await client.query('select version from pg_stat_ssl where pid = pg_backend_pid()')
+  const { saslSession } = client as unknown as { saslSession: unknown }
+  await client.end()
+  assert.deepEqual(rows, [{ version: 'TLSv1.3' }])
+  assert.equal(saslSession, null) // the exchange was completed, and verified on our side too
+  const messages = await saslMechanisms()
+  assert.deepEqual(messages, ['SCRAM-SHA-256-PLUS'])
+})
+
+test('direct TLS reaches PostgreSQL 17 and newer', async () => {
+  const target = targetOf({ sslmode: 'verify-full', sslrootcert: ours.root, sslnegotiation: 'direct' })
+  assert.equal(await look(target), 'tls')
+})
+
+test('over a unix socket no TLS is spoken, whatever the mode', async () => {
+  assert.equal(await look({ ...postgres.target, sslmode: 'verify-full' }), 'plain')
+})
+
+test('a statement is cancelled over a connection that is encrypted as well', async () => {
+  const target = targetOf({ sslmode: 'verify-full', sslrootcert: ours.root })
+  const connection = await openConnection(target, { applicationName: 'cancelled' })
+  const running = connection.client.query('select pg_sleep(30)').then(
+    () => 'finished',
+    error => error.code,
+  )
+  await connection.cancel(2000)
+  assert.equal(await running, '57014')
+  await connection.client.end()
+})
+
+test('allow turns to TLS, and prefer to plain text, when pg_hba.conf refuses the first way', async () => {
+  await withAccessRules('hostssl all all 127.0.0.1/32 scram-sha-256', async () => {
+    assert.equal(await look(targetOf({ sslmode: 'allow' })), 'tls')
+    assert.equal(await look(targetOf({ sslmode: 'disable' })), 'refused')
+  })
+  await withAccessRules('hostnossl all all 127.0.0.1/32 scram-sha-256', async () => {
+    assert.equal(await look(targetOf({ sslmode: 'prefer' })), 'plain')
+    assert.equal(await look(targetOf({ sslmode: 'require' })), 'refused')
+  })
+})
+
+test('a client certificate signs in without a password, and its absence is named', async () => {
+  await withAccessRules('hostssl all all 127.0.0.1/32 cert', async () => {
+    const { cert, key } = clientCertificate
+    const verified = { sslmode: 'verify-full', sslrootcert: ours.root, password: '' } as const
+    assert.equal(await look(targetOf({ ...verified, sslcert: cert, sslkey: key })), 'tls')
+    await assert.rejects(
+      openConnection(targetOf(verified), { applicationName: 'x' }),
+      (error: unknown) => error instanceof PgError && error.code === 'database_refused',
+    )
+  })
+})
+
+test('wrong password, role and database are each told apart, by the setting to look at', async () => {
+  const cases: [Partial<PgTarget>, RegExp][] = [
+    [{ password: 'wrong' }, /refused the password of user "authentik".*AUTHENTIK_POSTGRESQL__PASSWORD/],
+    [{ password: '' }, /asks for a password .*Set AUTHENTIK_POSTGRESQL__PASSWORD/],
+    [{ database: 'nowhere' }, /database "nowhere" does not exist.*AUTHENTIK_POSTGRESQL__NAME/],
+    [{ parameters: { no_such_thing: '1' } }, /no_such_thing.*AUTHENTIK_POSTGRESQL__CONN_OPTIONS/],
+  ]
+  for (const [more, text] of cases) {
+    await assert.rejects(openConnection(targetOf(more), { applicationName: 'x' }), (error: unknown) => {
+      assert.ok(error instanceof PgError)
+      assert.equal(error.code, 'database_refused')
+      assert.match(error.message, text)
+      return true
+    })
+  }
+})
+
+test('passwords with quotes, blanks and backslashes work', async () => {
+  const odd = String.raw`it's a "p\\ass wörd" $1`
+  const admin = await openConnection(postgres.adminTarget, { applicationName: 'x' })
+  try {
+    await admin.client.query(`create role odd login password ${admin.client.escapeLiteral(odd)}`)
+  } finally {
+    await admin.client.end()
+  }
+  assert.equal(await look(targetOf({ user: 'odd', password: odd, sslmode: 'require' })), 'tls')
+})
+
+test('the environment of the driver is not listened to', async () => {
+  process.env.PGOPTIONS = '-c statement_timeout=7'
+  process.env.PGPASSWORD = postgres.target.password
+  process.env.PGAPPNAME = 'from the environment'
+  try {
+    const { client } = await openConnection(targetOf({}), { applicationName: 'ours' })
+    const { rows } = await client.query(
+      "select current_setting('statement_timeout') as timeout, current_setting('application_name') as name",
+    )
+    await client.end()
+    assert.deepEqual(rows, [{ timeout: '0', name: 'ours' }])
+    await assert.rejects(
+      openConnection(targetOf({ password: '' }), { applicationName: 'x' }),
+      /asks for a password/,
+    )
+  } finally {
+    for (const name of ['PGOPTIONS', 'PGPASSWORD', 'PGAPPNAME']) delete process.env[name]
+  }
+})
+
+test('a host in the wrong role is passed over', async () => {
+  const both = [
+    { host: '127.0.0.1', port },
+    { host: 'localhost', port },
+  ]
+  const standby = openConnection(targetOf({ hosts: both, targetSessionAttrs: 'standby' }), {
+    applicationName: 'x',
+  })
+  await assert.rejects(standby, /is not "standby" \(target_session_attrs\)/)
+  for (const targetSessionAttrs of ['primary', 'read-write', 'prefer-standby', 'any'] as const) {
+    assert.equal(await look(targetOf({ hosts: both, targetSessionAttrs })), 'tls')
+  }
+})
+
+test('a password that changes under a running pool is taken up by its next connection', async () => {
+  let password = postgres.target.password
+  const readings: string[] = []
+  const pool = createPool({
+    target: () => {
+      readings.push(password)
+      const reading = targetOf({ password })
+      password = 'rotated' // the file is replaced just after it was read
+      return reading
+    },
+    max: 2,
+    applicationName: 'rotation',
+    log: silentLog,
+  })
+  try {
+    const admin = await openConnection(postgres.adminTarget, { applicationName: 'x' })
+    await admin.client.query("alter role authentik password 'rotated'")
+    await admin.client.end()
+    assert.deepEqual((await pool.query('select 1 as one')).rows, [{ one: 1 }])
+    assert.deepEqual(readings, [postgres.target.password, 'rotated'])
+  } finally {
+    await pool.close()
+    const admin = await openConnection(postgres.adminTarget, { applicationName: 'x' })
+    await admin.client.query(
+      `alter role authentik password ${admin.client.escapeLiteral(postgres.target.password)}`,
+    )
+    await admin.client.end()
+  }
+})
+
+function openFolder(): string {
+  mkdirSync(dataDir, { recursive: true, mode: 0o755 })
+  return dataDir
+}
+
+function targetOf(more: Partial<PgTarget>): PgTarget {
+  return {
+    ...postgres.target,
+    hosts: [{ host: '127.0.0.1', port }],
+    sslmode: 'prefer',
+    connectTimeoutMs: 3000,
+    ...more,
+  }
+}
+
+/** What came of it, by the server's own word. */
+async function look(target: PgTarget): Promise<'plain' | 'tls' | 'refused'> {
+  try {
+    const connection = await openConnection(target, { applicationName: 'look' })
+    const { rows } = await connection.client.query<{ ssl: boolean }>(
+      'select ssl from pg_stat_ssl where pid = pg_backend_pid()',
+    )
+    await connection.client.end()
+    assert.equal(connection.encrypted, rows[0]?.ssl)
+    return rows[0]?.ssl === true ? 'tls' : 'plain'
+  } catch (error) {
+    assert.ok(error instanceof PgError, `${error}`)
+    assert.equal(error.code, 'database_refused', error.message)
+    return 'refused'
+  }
+}
+
+/** Mechanisms the client chose while `look` signed in, as the server saw them. */
+async function saslMechanisms(): Promise<string[]> {
+  const chosen: string[] = []
+  const { Connection } = (await import('pg')) as unknown as {
+    Connection: { prototype: { sendSASLInitialResponseMessage(mechanism: string, response: string): void } }
+  }
+  const send = Connection.prototype.sendSASLInitialResponseMessage
+  Connection.prototype.sendSASLInitialResponseMessage = function (mechanism, response) {
+    chosen.push(mechanism)
+    send.call(this, mechanism, response)
+  }
+  try {
+    await look(targetOf({ sslmode: 'require' }))
+  } finally {
+    Connection.prototype.sendSASLInitialResponseMessage = send
+  }
+  return chosen
+}
+
+async function withAccessRules(rule: string, work: () => Promise<void>): Promise<void> {
+  const file = join(cluster, 'pg_hba.conf')
+  const original = readFileSync(file, 'utf8')
+  const reload = async () => {
+    const { client } = await openConnection(postgres.adminTarget, { applicationName: 'reload' })
+    await client.query('select pg_reload_conf()')
+    await client.end()
+  }
+  const rules = original.split('\n').filter(line => line.startsWith('local'))
+  writeFileSync(file, `${rules.join('\n')}\n`)
+  appendFileSync(file, `${rule}\n`)
+  await reload()
+  await loaded(rule)
+  try {
+    await work()
+  } finally {
+    writeFileSync(file, original)
+    await reload()
+  }
+}
+
+/** The postmaster reads its rules a moment after it was asked to: wait until it goes by them. */
+async function loaded(rule: string): Promise<void> {
+  const { client } = await openConnection(postgres.adminTarget, { applicationName: 'loaded' })
+  await client.end()
+  const plainAllowed = rule.startsWith('hostnossl')
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const way = await look(targetOf({ sslmode: plainAllowed ? 'require' : 'disable' }))
+    if (way === 'refused') return
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
+  assert.fail('the rules were not taken up')
+}
+
+async function freePort(): Promise<number> {
+  const probe = net.createServer()
+  probe.listen(0, '127.0.0.1')
+  await new Promise(resolve => probe.once('listening', resolve))
+  const { port: found } = probe.address() as net.AddressInfo
+  await new Promise(resolve => probe.close(resolve))
+  return found
+}
