@@ -17,6 +17,8 @@ export interface Log {
   child(logger: string, fields?: LogFields): Log
   /** Applies to this logger and all that came from the same root. */
   setLevel(level: LogLevel): void
+  /** Whether lines of this level are written now. */
+  enabled(level: LogLevel): boolean
 }
 
 /** Field names whose values never reach a log, at any depth up to three. */
@@ -62,7 +64,7 @@ export function createLog(options: { level: LogLevel; logger: string; write?: (l
       base: null,
       messageKey: 'event',
       customLevels: { warning: 40 },
-      level: pinoLevel(options.level),
+      level: options.level,
       timestamp: () => `,"timestamp":"${new Date().toISOString().slice(0, 19)}Z"`,
       formatters: { level: label => ({ level: label === 'warn' ? 'warning' : label }) },
     },
@@ -83,21 +85,18 @@ export function createLog(options: { level: LogLevel; logger: string; write?: (l
       warning: at('warning'),
       error: at('error'),
       child: (name, fields = {}) => wrap(name, { ...extra, ...fields }),
+      enabled: level => root.isLevelEnabled(level),
       setLevel: level => {
-        root.level = pinoLevel(level)
+        root.level = level
         for (const ref of children) {
           const child = ref.deref()
           if (child === undefined) children.delete(ref)
-          else child.level = pinoLevel(level)
+          else child.level = level
         }
       },
     }
   }
   return wrap(options.logger, {})
-}
-
-function pinoLevel(level: LogLevel): string {
-  return level
 }
 
 /** A logger that writes nothing, for tests and for parts that run before the log exists. */
@@ -109,4 +108,5 @@ export const silentLog: Log = {
   error() {},
   child: () => silentLog,
   setLevel() {},
+  enabled: () => false,
 }

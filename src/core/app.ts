@@ -42,7 +42,8 @@ export function createApp(core: Core) {
     if (core.baseUrl.protocol === 'https:') reply.header('Strict-Transport-Security', 'max-age=31536000')
     if (request.url.startsWith('/api/')) reply.header('Cache-Control', 'no-store')
   })
-  app.addHook('preHandler', request => checkAccess(core, request))
+  // Before validation: who may not call a route learns nothing about its parameters.
+  app.addHook('preValidation', request => checkAccess(core, request))
   app.setNotFoundHandler({}, (_request, reply) => reply.code(404).send({ detail: 'Not found.' }))
   app.setErrorHandler((error, request, reply) => answerError(core, error, request, reply))
   return app
@@ -82,6 +83,7 @@ function compileLazily(app: FastifyInstance): void {
 }
 
 interface SchemaIssue {
+  keyword?: string
   instancePath: string
   message?: string
   params?: { missingProperty?: string; requiredProperties?: string[] }
@@ -125,6 +127,7 @@ function answerError(core: Core, error: unknown, request: FastifyRequest, reply:
 function fieldErrors(issues: SchemaIssue[]): Record<string, string[] | string> {
   const fields: Record<string, string[]> = {}
   for (const issue of issues) {
+    if (issue.keyword === 'additionalProperties') continue // named one by one by issues of their own
     const required = issue.params?.missingProperty ?? issue.params?.requiredProperties?.[0]
     const field = required ?? issue.instancePath.split('/')[1] ?? ''
     const sentence = required === undefined ? sentenceOf(issue.message) : 'This field is required.'
@@ -138,5 +141,6 @@ function fieldErrors(issues: SchemaIssue[]): Record<string, string[] | string> {
 
 function sentenceOf(message: string | undefined): string {
   const text = message ?? 'not valid'
+  if (text === 'schema is false') return 'Unknown parameter.'
   return `Not valid: ${text}.`
 }

@@ -24,6 +24,11 @@ export interface AccessLine {
 
 export interface AccessLog {
   write(line: AccessLine): void
+  /**
+   * A finished line of another logger, written at once and in order. Whoever writes to the same descriptor by other ways may find a
+   * line torn: the system does not write large batches in one piece when a pipe is full.
+   */
+  append(line: string): void
   /** Off while the log level is above info. */
   setEnabled(enabled: boolean): void
   /** Hands everything gathered so far to the system. */
@@ -62,14 +67,14 @@ export function createAccessLog(
       gathered = ''
       await writeAll(fd, chunk)
     }
+    // In the same turn as the last look at `gathered`, so that no line falls between two drains.
+    writing = undefined
   }
-  const flush = (): Promise<void> => {
+  const flush = async (): Promise<void> => {
     clearTimeout(timer)
     timer = undefined
-    writing ??= drain().finally(() => {
-      writing = undefined
-    })
-    return writing
+    if (writing === undefined && gathered !== '') writing = drain()
+    await writing
   }
   const add = (line: string) => {
     gathered += line
@@ -96,6 +101,10 @@ export function createAccessLog(
       add(
         `{"event":${quote(redactUri(line.uri))},"host":${quote(line.host)},"level":"info","logger":${quote(line.logger)},"method":${quote(line.method)},"remote":${quote(line.remote)},"request_id":${quote(line.requestId)},"runtime":"${line.runtimeMs.toFixed(3)}","scheme":${quote(line.scheme)},"size":${line.size},"status":${line.status},"timestamp":"${timestamp}"${line.fragment}}\n`,
       )
+    },
+    append(line) {
+      gathered += line
+      void flush()
     },
     setEnabled(value) {
       enabled = value

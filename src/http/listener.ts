@@ -203,7 +203,13 @@ function readProxyHeaders(server: http.Server, { trusted, log }: ListenerOptions
       timeoutMs: limits.headersTimeout,
       refused: reason => log.warning('connection refused', { reason, peer }),
       next: () => {
-        if (server instanceof https.Server && socket.remoteAddress !== undefined) {
+        if (!(server instanceof https.Server)) {
+          next()
+          socket.resume()
+          return
+        }
+        // TLS takes what is buffered by itself, and loses it when the raw socket flows.
+        if (socket.remoteAddress !== undefined && connectionName(socket) !== connection) {
           sources.set(connection, { address: socket.remoteAddress, port: socket.remotePort ?? 0 })
           socket.once('close', () => sources.delete(connection))
         }

@@ -30,7 +30,7 @@ export function parseProxyHeader(bytes: Buffer): ProxyHeader {
 /**
  * Takes an optional PROXY header off a fresh connection, then hands it on. The socket's `remoteAddress` and `remotePort` are those
  * of the header from then on.
- * @param options.next called once, when the header (if any) is gone; never called when the connection was dropped
+ * @param options.next called once, when the header (if any) is gone, the socket being paused; never when the connection was dropped
  * @param options.refused told why a connection was dropped
  */
 export function acceptProxyHeader(
@@ -65,7 +65,6 @@ export function acceptProxyHeader(
     if (header.kind === 'header' && header.source !== undefined) setSource(socket, header.source)
     if (rest.length > 0) socket.unshift(rest)
     options.next()
-    socket.resume()
   }
   const timer = setTimeout(drop, options.timeoutMs).unref()
   socket.on('data', onData)

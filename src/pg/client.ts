@@ -3,13 +3,24 @@ import type { Duplex } from 'node:stream'
 import { Client } from 'pg'
 import { type DialWay, dial, HandshakeFailed } from './dial.ts'
 import { PgError, sqlstate } from './errors.ts'
-import { describeHost, type PgHost, type PgTarget, type SslMode, staysOnMachine } from './target.ts'
+import { loginError } from './login-error.ts'
+import { hasRole } from './session-role.ts'
+import {
+  describeHost,
+  type PgHost,
+  type PgTarget,
+  type SessionAttrs,
+  type SslMode,
+  staysOnMachine,
+} from './target.ts'
 import { planTls, type TlsPlan } from './tls-plan.ts'
 
 export interface PgConnection {
   readonly client: Client
   readonly at: PgHost
   readonly encrypted: boolean
+  /** Parameters the server reported by itself. */
+  readonly reported: ReadonlyMap<string, string>
   /** In plain text over a network although the mode would have liked TLS. */
   readonly exposed: boolean
   /** Asks the server to give up the running statement, by the protocol's cancel request over a second dialed socket; never throws. */
@@ -60,14 +71,9 @@ export async function openConnection(
       const share = Math.max(200, (until - Date.now()) / (hosts.length - i))
       try {
         const connection = await openHost(target, at, options.applicationName, share)
-        if (await hasRole(connection, attrs)) return connection
-        connection.drop()
-        errors.push(
-          new PgError(
-            'database_unavailable',
-            `PostgreSQL at ${describeHost(at)} is not "${attrs}" (target_session_attrs)`,
-          ),
-        )
+        if (await suits(connection, attrs)) return connection
+        const text = `PostgreSQL at ${describeHost(at)} is not "${attrs}" (target_session_attrs)`
+        errors.push(new PgError('database_unavailable', text))
       } catch (error) {
         if (hosts.length === 1) throw error
         errors.push(error)
@@ -85,6 +91,16 @@ export async function openConnection(
       cause: errors[0],
     },
   )
+}
+
+async function suits(connection: PgConnection, attrs: SessionAttrs): Promise<boolean> {
+  let right = false
+  try {
+    right = await hasRole(connection, attrs)
+  } finally {
+    if (!right) connection.drop()
+  }
+  return right
 }
 
 function byHealth(hosts: PgHost[], badHosts: BadHosts): PgHost[] {
@@ -159,19 +175,19 @@ async function openWay(
   const inner = client as unknown as Inner
   const startup = { application_name: applicationName, ...target.parameters }
   inner.getStartupConf = () => ({ user: target.user, database: target.database, ...startup })
-  inner.connection.on('parameterStatus', m => reported.set(m.parameterName, m.parameterValue))
   const reported = new Map<string, string>()
+  inner.connection.on('parameterStatus', m => reported.set(m.parameterName, m.parameterValue))
   try {
     await startUp(client, socket, signal)
   } catch (error) {
     socket.destroy()
     throw loginError(target, at, error)
   }
-  roles.set(client, reported)
   return {
     client,
     at,
     encrypted,
+    reported,
     exposed:
       !encrypted && !staysOnMachine(at.host) && (target.sslmode === 'prefer' || target.sslmode === 'allow'),
     cancel: timeoutMs => cancel(target, at, encrypted ? 'tls' : 'plain', plan, inner, timeoutMs),
@@ -209,74 +225,6 @@ async function startUp(client: Client, socket: Duplex, signal: AbortSignal): Pro
     signal.removeEventListener('abort', onAbort)
     aborted.catch(() => {})
   }
-}
-
-function loginError(target: PgTarget, at: PgHost, error: unknown): Error {
-  if (error instanceof PgError) return error
-  const place = `PostgreSQL at ${describeHost(at)}`
-  const why = error instanceof Error ? error.message : String(error)
-  const state = sqlstate(error)
-  const refused = (text: string) => new PgError('database_refused', text, { cause: error })
-  if (state === '28P01') {
-    return refused(
-      `${place} refused the password of user "${target.user}". Check AUTHENTIK_POSTGRESQL__USER and AUTHENTIK_POSTGRESQL__PASSWORD.`,
-    )
-  }
-  if (/client password must be a (non-empty )?string/.test(why)) {
-    return refused(
-      `${place} asks for a password of user "${target.user}", but none is set. Set AUTHENTIK_POSTGRESQL__PASSWORD.`,
-    )
-  }
-  if (state === '28000') {
-    return refused(
-      `${place} refused user "${target.user}": ${why}. Check AUTHENTIK_POSTGRESQL__USER, AUTHENTIK_POSTGRESQL__SSLMODE and the server's pg_hba.conf.`,
-    )
-  }
-  if (state === '3D000') {
-    return refused(`${place}: ${why}. Create it, or check AUTHENTIK_POSTGRESQL__NAME.`)
-  }
-  if (state === '42501') {
-    return refused(`${place}: ${why}. Grant CONNECT on database "${target.database}" to "${target.user}".`)
-  }
-  if (state === '53300')
-    return new PgError('database_unavailable', `${place} has no free connection: ${why}`, { cause: error })
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  // In TLS 1.3 the server's word on our certificate comes after the handshake.
-  if (code.startsWith('ERR_SSL_')) {
-    return refused(
-      `${place} ended TLS: ${why}. Check AUTHENTIK_POSTGRESQL__SSLCERT and AUTHENTIK_POSTGRESQL__SSLKEY.`,
-    )
-  }
-  if (state?.startsWith('57P') || state === undefined) {
-    return new PgError('database_unavailable', `cannot use ${place}: ${why}`, { cause: error })
-  }
-  return refused(
-    `${place} refused the connection (SQLSTATE ${state}): ${why}. Check AUTHENTIK_POSTGRESQL__CONN_OPTIONS.`,
-  )
-}
-
-const roles = new WeakMap<Client, Map<string, string>>()
-
-/** Whether the server has the wanted role. It reports both facts by itself (PostgreSQL 14 and newer); a pooler may not pass them on. */
-async function hasRole(
-  connection: PgConnection,
-  wanted: NonNullable<PgTarget['targetSessionAttrs']>,
-): Promise<boolean> {
-  if (wanted === 'any') return true
-  const reported = roles.get(connection.client)
-  let standby = reported?.get('in_hot_standby')
-  let readOnly = reported?.get('default_transaction_read_only')
-  if (standby === undefined || readOnly === undefined) {
-    const { rows } = await connection.client.query<{ standby: boolean; read_only: string }>(
-      "select pg_is_in_recovery() as standby, current_setting('default_transaction_read_only') as read_only",
-    )
-    standby = rows[0]?.standby === true ? 'on' : 'off'
-    readOnly = rows[0]?.read_only ?? 'off'
-  }
-  if (wanted === 'primary') return standby === 'off'
-  if (wanted === 'standby' || wanted === 'prefer-standby') return standby === 'on'
-  const writable = standby === 'off' && readOnly === 'off'
-  return wanted === 'read-write' ? writable : !writable
 }
 
 async function cancel(

@@ -51,22 +51,23 @@ export interface Secrets {
 
 /**
  * Finds or makes every folder; moves a cluster aside that belongs to a data directory which was deleted since.
+ * @param program folder of the program instead of the installed package's
  * @throws Error, one line, when the platform has no embedded PostgreSQL or a folder is not ours
  */
-export async function prepareFiles(dataDir: string, log: Log): Promise<EmbeddedFiles> {
+export async function prepareFiles(dataDir: string, log: Log, program?: string): Promise<EmbeddedFiles> {
   const owner = chooseOwner(await readFile('/etc/passwd', 'utf8').catch(() => ''))
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const dir = await realpath(dataDir)
   const hash = createHash('sha256').update(dir).digest('hex')
   const secrets = await readSecrets(join(dir, 'postgres.json'))
   const away = `/var/lib/postern/${hash.slice(0, 16)}`
-  const native = await nativeFolder()
+  const native = program ?? (await nativeFolder())
   const home =
     owner.uid !== undefined && !mayEnter(owner, dir) ? join(away, 'postgres') : join(dir, 'postgres')
   if (home.startsWith(away)) await makeFolder(away, owner, 0o711)
   await makeFolder(home, owner, 0o700)
   await keepOnlyOwnCluster(home, secrets.id, log)
-  const program = await placeProgram(native, owner, join(owner.uid === undefined ? dir : away, 'bin'))
+  const placed = await placeProgram(native, owner, join(owner.uid === undefined ? dir : away, 'bin'))
   const socket = `/tmp/postern-${hash.slice(0, 8)}`
   await makeSocketFolder(socket, owner)
   return {
@@ -75,8 +76,8 @@ export async function prepareFiles(dataDir: string, log: Log): Promise<EmbeddedF
     socket,
     made: [home, socket, join(dir, 'bin'), away],
     secrets,
-    postgres: join(program, 'bin', 'postgres'),
-    initdb: join(program, 'bin', 'initdb'),
+    postgres: join(placed, 'bin', 'postgres'),
+    initdb: join(placed, 'bin', 'initdb'),
   }
 }
 

@@ -31,6 +31,8 @@ export interface EmbeddedOptions {
   maxConnections?: number
   /** Further server settings, e.g. `fsync: 'off'`, `shared_preload_libraries: 'pg_stat_statements'`. */
   settings?: Record<string, string>
+  /** Folder of another program (`bin`, `lib`, `share`) than the installed package's. */
+  program?: string
   /** The server ends when this process is killed (Linux); for tests. */
   endWithUs?: boolean
 }
@@ -42,7 +44,7 @@ const startTimeoutMs = 60_000
  * @throws Error, one line, with the end of the server's log when it does not start
  */
 export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
-  const files = await prepareFiles(options.dataDir, options.log)
+  const files = await prepareFiles(options.dataDir, options.log, options.program)
   const port = Number(options.settings?.port ?? 5432)
   const target = targetOf(files, port, 'authentik', files.secrets.password, 'authentik')
   const adminTarget = targetOf(files, port, 'postgres', files.secrets.adminPassword, 'postgres')

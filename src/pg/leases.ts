@@ -29,7 +29,7 @@ export interface AcquireOptions {
 export interface Leases {
   /** @returns null when somebody else holds it (or `wait` fired). @throws PgError when the database cannot be asked */
   acquire(key: string, options?: AcquireOptions): Promise<Lease | null>
-  /** Releases everything held here. */
+  /** Releases everything held here; those who wait get null. */
   close(): Promise<void>
 }
 
@@ -51,6 +51,7 @@ export function createLeases(options: { db: Db; beat: Beat; bus?: Bus; log: Log 
   const { db, beat, bus, log } = options
   const held = new Map<string, Held & { key: string }>()
   const wakers = new Map<string, Set<() => void>>()
+  let closed = false
 
   const stopListening = bus?.subscribe(releasedType, body => {
     for (const wake of wakers.get(String(body.key)) ?? []) wake()
@@ -128,14 +129,18 @@ export function createLeases(options: { db: Db; beat: Beat; bus?: Bus; log: Log 
       }
       for (;;) {
         const { lease, leftMs } = await tryAcquire(key, ttlMs, settings.info ?? {})
+        if (lease !== null && closed) await lease.release()
+        if (closed) return null
         if (lease !== null || settings.wait === undefined || settings.wait.aborted) return lease
         await sleepUntilFree(key, leftMs, settings.wait)
-        if (settings.wait.aborted) return null
+        if (settings.wait.aborted || closed) return null
       }
     },
     async close() {
+      closed = true
       leaveBeat()
       stopListening?.()
+      for (const waiting of wakers.values()) for (const wake of waiting) wake()
       for (const lease of [...held.values()]) {
         forget(lease)
         await giveBack(db, lease.key, lease.holder).catch(() => {})

@@ -153,6 +153,8 @@ async function applyUnderLock(client: Client, options: MigrateOptions): Promise<
     if (pending(options, await readApplied(client, schema)).length === 0) return []
   }
   try {
+    // Should this process die in a long statement, the server notices and ends it, so that another can go on.
+    await client.query("set client_connection_check_interval = '1s'").catch(() => {})
     await createTable(client, schema)
     const missing = pending(options, await readApplied(client, schema))
     for (const migration of missing) {

@@ -6,6 +6,8 @@ export interface Shutdown {
   add(name: string, close: () => void | Promise<void>): void
   /** Starts the end without a signal, e.g. after a fatal error. */
   begin(exitCode: number): void
+  /** True once the end has begun. */
+  begun(): boolean
   /** Resolves with the exit code once everything is closed. */
   readonly done: Promise<number>
 }
@@ -30,7 +32,7 @@ export function createShutdown(log: Log, limitMs = 30_000): Shutdown {
       log.info('shutting down', { signal })
       begin(0)
     })
-  return { add: (name, close) => closers.push({ name, close }), begin, done: promise }
+  return { add: (name, close) => closers.push({ name, close }), begin, begun: () => begun, done: promise }
 }
 
 async function closeAll(

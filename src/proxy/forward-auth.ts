@@ -6,7 +6,7 @@ import { authenticate, type Verdict } from './authenticate.ts'
 import { handleCallback } from './callback.ts'
 import { answer, answerText, answerUnavailable, browserOrigin, type Exchange } from './exchange.ts'
 import { envoyUrl, type ForwardUrl, forwardedUrl, originalUrl, type Unbuildable } from './forward-url.ts'
-import { derive, type Identity } from './identity-headers.ts'
+import { derive, type Identity, identityHeaderNames } from './identity-headers.ts'
 import { answerNotSignedIn, startLogin } from './login.ts'
 import { checkedTarget } from './redirect.ts'
 import { type RequestHead, saysNotNavigating } from './request-head.ts'
@@ -14,6 +14,9 @@ import { handleSignOut } from './sign-out.ts'
 import { signatureOf } from './signature.ts'
 
 export type Front = 'traefik' | 'caddy' | 'nginx' | 'envoy'
+
+/** Caddy and Envoy let the client's own header through when the answer lacks it: on allow-listed paths they are told of nobody. */
+const nobody = identityHeaderNames.flatMap(name => [name, ''])
 
 const frontPath = new RegExp(`^${outpostPrefix}/auth/(?:(traefik|caddy|nginx)|(envoy)(/.*)?)$`)
 
@@ -51,7 +54,8 @@ function judge(x: Exchange, front: Front, verdict: Verdict): void | Promise<void
   if (verdict === 'unavailable') return answerUnavailable(x)
   if (verdict !== 'anonymous') return answerIdentity(x, verdict)
   const path = decodedPath(x.path)
-  if (path !== null && isAllowed(x, path)) return answer(x, 200, [])
+  if (path !== null && isAllowed(x, path))
+    return answer(x, 200, front === 'caddy' || front === 'envoy' ? nobody.slice() : [])
   if (front === 'nginx') {
     if (path !== null && isOwnPath(path)) return answer(x, 200, [])
     return answerText(x, 401, 'unauthorized request\n')

@@ -23,6 +23,22 @@ export interface Derived {
   line: { userAgent: string; fragment: string } | null
 }
 
+/** The headers every identity has. */
+export const identityHeaderNames: readonly string[] = [
+  'X-authentik-username',
+  'X-authentik-groups',
+  'X-authentik-entitlements',
+  'X-authentik-email',
+  'X-authentik-name',
+  'X-authentik-uid',
+  'X-authentik-jwt',
+  'X-authentik-meta-jwks',
+  'X-authentik-meta-outpost',
+  'X-authentik-meta-provider',
+  'X-authentik-meta-app',
+  'X-authentik-meta-version',
+]
+
 /** Headers an attribute must not set: they would change where the message ends or where it goes, not who the user is. */
 const framing = new Set([
   'connection',

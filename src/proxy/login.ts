@@ -33,11 +33,19 @@ export async function startLogin(x: Exchange, target: string, round = 1): Promis
 
 /** The path `start`: the way into a login for front proxies that cannot make the redirect themselves. */
 export async function handleStart(x: Exchange): Promise<void> {
-  const rd = new URLSearchParams(x.query).get('rd') ?? ''
+  const rd = askedTarget(x.query)
   const target = rd === '' ? '' : checkedTarget(x.app, rd, browserOrigin(x))
   if (target === null) x.parts.log.warning('redirect target refused', { name: x.app.name, host: x.host })
   if (saysNotNavigating(x.head)) answerNotSignedIn(x, target ?? '')
   else await startLogin(x, target ?? '')
+}
+
+/**
+ * The parameter `rd`. nginx cannot encode what it puts there: a bare `?` in the value means that the rest of the query is the target's.
+ */
+function askedTarget(query: string): string {
+  const raw = /[?&]rd=((?:https?:\/\/|\/)[^?&]*\?.*)$/i.exec(query)
+  return raw?.[1] ?? new URLSearchParams(query).get('rd') ?? ''
 }
 
 /** Where a browser begins a login that ends at `target`. */

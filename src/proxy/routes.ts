@@ -93,6 +93,9 @@ export function routeUpgrade(
   res.shouldKeepAlive = false
   res.on('finish', () => socket.end())
   if (serving === null || found === null) return answerStarting(res, false)
+  // Some front proxies hand the client's upgrade on when they ask; the question is an ordinary one all the same.
+  const asked = own === null ? null : frontOf(path)
+  if (asked !== null) return judgeFor(serving, req, res, head, asked.front, asked.rest + query)
   if (app === null) return answerUnknownHost(res, found.host)
   const x = createExchange(serving.parts, req, res, head, app, { ...found, path, query })
   if (isUnusable(x)) return true

@@ -42,8 +42,9 @@ export interface KeyJudgement {
 export function judgeKeys(found: ReadonlyMap<string, string>): KeyJudgement {
   const judgement: KeyJudgement = { problems: [], notices: [] }
   const ignored: string[] = []
+  const services = serviceNames(found)
   for (const [name, origin] of found) {
-    if (isSettingName(name) || name.startsWith(testing)) continue
+    if (isSettingName(name) || name.startsWith(testing) || isServiceLink(name, services)) continue
     const reason =
       withoutEffect[name] ?? (name.startsWith(replicas) ? 'all reads go to the primary' : undefined)
     if (reason !== undefined) {
@@ -60,6 +61,21 @@ export function judgeKeys(found: ReadonlyMap<string, string>): KeyJudgement {
   if (ignored.length > 0)
     judgement.notices.push({ event: 'settings ignored: not known here', fields: { settings: ignored } })
   return judgement
+}
+
+/** Kubernetes gives every pod variables for each Service of its namespace; one called `postern` must not stop us. */
+function serviceNames(found: ReadonlyMap<string, string>): string[] {
+  const end = '_SERVICE_HOST'
+  const hosts = [...found.keys()].filter(name => name.endsWith(end) && !name.includes('__'))
+  return hosts.map(name => name.slice(0, -end.length))
+}
+
+function isServiceLink(name: string, services: string[]): boolean {
+  return services.some(
+    service =>
+      name.startsWith(`${service}_`) &&
+      /^(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_\w+)?)$/.test(name.slice(service.length + 1)),
+  )
 }
 
 function unknownKey(name: string, origin: string): string {

@@ -138,6 +138,36 @@ test('lines are written when enough have gathered, after a while, and on flush',
   assert.equal(lines().length, 11)
 })
 
+test('lines of another logger are written in order with access lines, whatever the level', async t => {
+  const { fd, lines } = logFile(t)
+  const log = createAccessLog({ fd, intervalMs: 60_000, enabled: false })
+  log.write(line)
+  log.append('{"event":"one"}\n')
+  log.setEnabled(true)
+  log.write(line)
+  log.append('{"event":"two"}\n')
+  await log.close()
+  assert.deepEqual(
+    lines().map(one => one.event),
+    ['one', line.uri, 'two'],
+  )
+})
+
+test('when the log is not read, lines beyond a bound are dropped and their number is logged', async t => {
+  const { fd, lines } = logFile(t)
+  const log = createAccessLog({ fd })
+  const long = { ...line, uri: `/${'x'.repeat(100_000)}` }
+  for (let at = 0; at < 120; at++) log.write(long)
+  await log.flush()
+  log.write(line)
+  await log.close()
+  const written = lines()
+  const dropped = written.find(one => one.level === 'warning')
+  assert.ok(dropped.count > 0)
+  assert.equal(written.filter(one => one.event.startsWith('/x')).length, 120 - dropped.count)
+  assert.equal(written.at(-1).event, line.uri)
+})
+
 test('a process that simply ends has written its lines', () => {
   const script = `
     import { createAccessLog, accessFragment } from '${new URL('../../src/http/access-log.ts', import.meta.url).href}'

@@ -191,7 +191,7 @@ test('the TLS listener picks the certificate by name, has a default, and refuses
   )
 })
 
-test('a PROXY header before TLS names the client of the request inside', async t => {
+test('a PROXY header before TLS names the client of the request inside, and TLS without one works', async t => {
   const { port } = await open(t, { proxyProtocol: true, tls: selfSigned(t, 'default.example') })
   const raw = connect({ host: '127.0.0.1', port })
   t.after(() => raw.destroy())
@@ -200,6 +200,9 @@ test('a PROXY header before TLS names the client of the request inside', async t
   const secure = tls.connect({ socket: raw, rejectUnauthorized: false })
   secure.write(getAndClose)
   assert.match(await listen(secure).closed, /peer=203\.0\.113\.9 port=4711;/)
+  const direct = tls.connect({ host: '127.0.0.1', port, rejectUnauthorized: false })
+  direct.write(getAndClose)
+  assert.match(await listen(direct).closed, /peer=127\.0\.0\.1 /)
 })
 
 test('an upgrade reaches its handler, is 404 without one, and 500 with an id when the handler throws', async t => {

@@ -220,7 +220,7 @@ test('a database that is away fails all who wait at once, and is back for the ne
 })
 
 test('a network that swallows everything costs a caller no more than the time to wait for a connection', async t => {
-  const hole = net.createServer(() => {})
+  const hole = net.createServer(socket => socket.on('error', () => {}).resume())
   hole.listen(0, '127.0.0.1')
   await new Promise(resolve => hole.once('listening', resolve))
   const { port } = hole.address() as net.AddressInfo
@@ -254,8 +254,9 @@ test('wrong credentials are refused with a line for the operator that does not t
 
 test('closing waits for what runs, refuses what comes, and leaves no connection', async t => {
   const { pool, admin } = await poolOf(t)
+  await pool.query('select 1')
   const running = pool.query('select pg_sleep(0.1), 7 as seven')
-  await eventually(() => pool.state().open === 1)
+  assert.deepEqual(pool.state(), { open: 1, idle: 0, waiting: 0 })
   const closing = pool.close()
   await assert.rejects(pool.query('select 1'), failsWith('pool_closed'))
   assert.equal((await running).rows.length, 1)

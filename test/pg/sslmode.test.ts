@@ -15,7 +15,7 @@ import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { silentLog } from '../../src/log.ts'
+import { createLog, silentLog } from '../../src/log.ts'
 import { openConnection } from '../../src/pg/client.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/pg/embedded.ts'
 import { PgError } from '../../src/pg/errors.ts'
@@ -204,6 +204,19 @@ test('the environment of the driver is not listened to', async () => {
   } finally {
     for (const name of ['PGOPTIONS', 'PGPASSWORD', 'PGAPPNAME']) delete process.env[name]
   }
+})
+
+test('plain text over a network is warned of once, when TLS was only preferred', async () => {
+  const lines: string[] = []
+  const log = createLog({ level: 'warning', logger: 'test', write: line => lines.push(line) })
+  const hosts = [{ host: '0.0.0.0', port }] // not a loopback address, yet ends here
+  for (const sslmode of ['allow', 'disable', 'prefer'] as const) {
+    const pool = createPool({ target: () => targetOf({ hosts, sslmode }), max: 2, applicationName: 'x', log })
+    await Promise.all([pool.query('select pg_sleep(0.02)'), pool.query('select pg_sleep(0.02)')])
+    await pool.close()
+  }
+  assert.equal(lines.length, 1)
+  assert.match(lines[0] ?? '', /plain text over a network; set AUTHENTIK_POSTGRESQL__SSLMODE.*sslmode=allow/)
 })
 
 test('a host in the wrong role is passed over', async () => {

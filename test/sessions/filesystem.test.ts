@@ -17,13 +17,16 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { silentLog } from '../../src/log.ts'
+import { createLog, silentLog } from '../../src/log.ts'
+import { createCleanUp } from '../../src/proxy/sessions/clean-up.ts'
 import { encodeFileRecord, recordFileName } from '../../src/proxy/sessions/file-record.ts'
 import { createSessions } from '../../src/proxy/sessions/sessions.ts'
 import { StoreUnavailable } from '../../src/proxy/sessions/store.ts'
 import { createFilesystemStore } from '../../src/proxy/sessions/store-filesystem.ts'
+import { until } from '../link/conformance.ts'
 import { someRecord, storeConformance } from './conformance.ts'
-import { sessionsConformance, someClaims, someProvider } from './sessions-conformance.ts'
+import { sessionsConformance } from './sessions-conformance.ts'
+import { someClaims, someProvider } from './sessions-harness.ts'
 
 async function temporary(t: TestContext): Promise<string> {
   const parent = await mkdtemp(join(tmpdir(), 'postern-sessions-test-'))
@@ -169,3 +172,18 @@ function canMount(): boolean {
     return false
   }
 }
+
+test('clean-up runs by itself, survives a store that is away, and stops when closed', async t => {
+  const { store, directory } = await open(t)
+  const lines: string[] = []
+  const log = createLog({ level: 'info', logger: 'test', write: line => lines.push(line) })
+  const cleanUp = createCleanUp({ store, log, periodMs: 10 })
+  t.after(() => cleanUp.close())
+  await rename(directory, `${directory}-away`)
+  await until(() => lines.some(line => line.includes('cannot be removed now')))
+  await rename(`${directory}-away`, directory)
+  await store.save(someRecord({ expiresAt: new Date(0) }))
+  await until(() => lines.some(line => line.includes('"removed":1')))
+  assert.deepEqual(await readdir(directory), [])
+  await cleanUp.close()
+})

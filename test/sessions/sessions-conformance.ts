@@ -1,81 +1,14 @@
 // What the sessions on top of a store promise: bound to their provider, gone everywhere within the lease, at once where the
 // end was heard, and never answered from a store that cannot be asked.
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { suite, type TestContext, test } from 'node:test'
-import { silentLog } from '../../src/log.ts'
 import { newCookieValue, sha256 } from '../../src/proxy/sessions/cookie.ts'
-import {
-  createSessions,
-  type Found,
-  type LiveSession,
-  type Sessions,
-} from '../../src/proxy/sessions/sessions.ts'
-import { type SessionStore, StoreUnavailable } from '../../src/proxy/sessions/store.ts'
-import type { Claims } from '../../src/wire/outpost.ts'
+import { StoreUnavailable } from '../../src/proxy/sessions/store.ts'
 import type { StoreFixture } from './conformance.ts'
-
-const leaseMs = 2_000
-
-export function someProvider(clientId = `client-${randomBytes(4).toString('hex')}`) {
-  return { clientId, cookieSecret: randomBytes(16).toString('hex') }
-}
-
-export function someClaims(claims: Partial<Claims> = {}): Claims {
-  return {
-    ...{
-      sub: randomBytes(8).toString('hex'),
-      exp: 2_000_000_000,
-      email: 'a@example.com',
-      email_verified: true,
-    },
-    ...{ name: 'A', preferred_username: 'a', groups: ['g'], entitlements: [], ak_proxy: null },
-    ...{ sid: randomBytes(32).toString('hex'), raw_token: 'h.p.s' },
-    ...claims,
-  }
-}
-
-/** A store in front of a real one: it counts reads, can be down, and can hold an answer back. */
-function gated(store: SessionStore) {
-  const gate = { reads: 0, down: false, beforeAnswer: async (): Promise<void> => {} }
-  const through = async <T>(work: () => Promise<T>): Promise<T> => {
-    if (gate.down) throw new StoreUnavailable('down for the test')
-    const answer = await work()
-    await gate.beforeAnswer()
-    return answer
-  }
-  const gatedStore: SessionStore = {
-    ...store,
-    load: key => {
-      gate.reads++
-      return through(() => store.load(key))
-    },
-    live: keys => {
-      gate.reads++
-      return through(() => store.live(keys))
-    },
-    save: record => through(() => store.save(record)),
-    deleteByKey: key => through(() => store.deleteByKey(key)),
-  }
-  return { gate, store: gatedStore }
-}
+import { cutOf, leaseMs, sessionOf, someClaims, someProvider, startSessions } from './sessions-harness.ts'
 
 export function sessionsConformance(name: string, open: (t: TestContext) => Promise<StoreFixture>): void {
-  async function start(t: TestContext, lease = leaseMs) {
-    const fixture = await open(t)
-    const { gate, store } = gated(fixture.store)
-    const clock = { now: Date.now() }
-    const make = (on: SessionStore): Sessions => {
-      const sessions = createSessions({
-        ...{ store: on, leaseMs: lease, maxEntries: 100, log: silentLog },
-        now: () => clock.now,
-      })
-      t.after(() => sessions.close())
-      return sessions
-    }
-    const inAnHour = clock.now + 3_600_000
-    return { gate, store, clock, inAnHour, sessions: make(store), other: make(await fixture.another()) }
-  }
+  const start = async (t: TestContext, lease?: number) => startSessions(t, await open(t), lease)
 
   suite(`sessions on ${name}`, { concurrency: 4 }, () => {
     test('a session is found warm without a read and synchronously, and cold with one read for all who ask at once', async t => {
@@ -213,6 +146,17 @@ export function sessionsConformance(name: string, open: (t: TestContext) => Prom
       assert.deepEqual(sessionOf(await sessions.find(provider, cookieValue)).claims, session.claims)
     })
 
+    test('whatever a store throws, find gives an answer, and never a session', async t => {
+      const { sessions, gate, clock, inAnHour } = await start(t)
+      const provider = someProvider()
+      const { cookieValue } = await sessions.create(provider, someClaims(), inAnHour)
+      clock.now += leaseMs
+      gate.beforeAnswer = async () => {
+        throw new TypeError('a fault of ours')
+      }
+      assert.deepEqual(await sessions.find(provider, cookieValue), { kind: 'unavailable' })
+    })
+
     test('a read that is under way when its session is ended brings nothing back', async t => {
       const { sessions, gate, clock, inAnHour } = await start(t)
       const provider = someProvider()
@@ -319,24 +263,6 @@ export function sessionsConformance(name: string, open: (t: TestContext) => Prom
         assert.equal((await sessions.find(provider, cookieValue)).kind, 'session')
         assert.equal(gate.reads, count)
       }
-    })
-  })
-}
-
-function sessionOf(found: Found): LiveSession {
-  assert.equal(found.kind, 'session')
-  return (found as Extract<Found, { kind: 'session' }>).session
-}
-
-function cutOf(
-  sessions: Sessions,
-  session: LiveSession,
-  also: (reason: string) => void = () => {},
-): Promise<string> {
-  return new Promise(resolve => {
-    sessions.watch(session, reason => {
-      also(reason)
-      resolve(reason)
     })
   })
 }

@@ -106,6 +106,7 @@ test('references are followed anew for every target, and one that breaks keeps t
     error: (...line: unknown[]) => void errors.push(line),
     child: () => log,
     setLevel() {},
+    enabled: () => true,
   }
   settings.announce(log)
   assert.equal(settings.postgresTarget().password, 'first')

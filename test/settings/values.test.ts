@@ -5,7 +5,6 @@ import { ParseError } from '../../src/settings/errors.ts'
 import { settingsPage } from '../../src/settings/help.ts'
 import { parseSetting } from '../../src/settings/parse.ts'
 import { rows, type SettingKind, settingNames } from '../../src/settings/table.ts'
-import { nearestSetting } from '../../src/settings/unknown-keys.ts'
 import { dumpSettings, programs, type SettingName, settingsHelp } from '../../src/settings.ts'
 import { goodKey, load, problemsOf } from './settings-fixture.ts'
 
@@ -143,55 +142,6 @@ test('each default in the table fits its own kind', () => {
   }
 })
 
-test('an unknown key of our own sections stops the start and the nearest setting is named', () => {
-  const cases: Record<string, string> = {
-    AUTHENTIK_POSTGRESQL__HOTS: 'AUTHENTIK_POSTGRESQL__HOST',
-    AUTHENTIK_LISTEN__HTPS: 'AUTHENTIK_LISTEN__HTTPS',
-    AUTHENTIK_OUTPOSTS__SESSIONS_BACKEND: 'AUTHENTIK_OUTPOSTS__SESSION_BACKEND',
-    POSTERN_BASEURL: 'POSTERN_BASE_URL',
-  }
-  for (const [name, nearest] of Object.entries(cases)) {
-    const [problem = ''] = problemsOf({ env: { [name]: 'x' } })
-    assert.ok(
-      problem.startsWith(`${name} (environment) is not a setting`) && problem.includes(nearest),
-      problem,
-    )
-  }
-  assert.match(
-    problemsOf({ files: { '/etc/authentik/config.yml': 'postgresql: { hots: x }' } })[0] ?? '',
-    /config\.yml/,
-  )
-  assert.match(problemsOf({ env: { AUTHENTIK_POSTGRESQL__TLS_POLICY: 'compat' } })[0] ?? '', /always refused/)
-  assert.equal(nearestSetting('POSTERN_QQQQQQQQ'), undefined)
-})
-
-test('keys only the reference product uses, and leftovers of Redis, are named and do nothing', () => {
-  const lines: { event: string; fields: Record<string, unknown> | undefined }[] = []
-  const settings = load({
-    env: {
-      AUTHENTIK_REDIS__HOST: 'redis',
-      AUTHENTIK_REDIS__PASSWORD: 'hunter2',
-      AUTHENTIK_ERROR_REPORTING__ENABLED: 'true',
-      AUTHENTIK_EMAIL__PASSWORD: 'hunter2',
-      AUTHENTIK_POSTGRESQL__CONN_HEALTH_CHECKS: 'true',
-      AUTHENTIK_POSTGRESQL__READ_REPLICAS__0__HOST: 'replica',
-      POSTERN_TEST_POSTGRES: '{}',
-    },
-  })
-  const log = recorder(lines)
-  settings.announce(log)
-  settings.announce(log)
-  assert.equal(lines.filter(line => line.event.includes('Redis')).length, 2)
-  assert.deepEqual(
-    lines.filter(line => line.event === 'setting has no effect').map(line => line.fields?.setting),
-    ['AUTHENTIK_POSTGRESQL__CONN_HEALTH_CHECKS', 'AUTHENTIK_POSTGRESQL__READ_REPLICAS__0__HOST'],
-  )
-  assert.deepEqual(lines.at(-1)?.fields, {
-    settings: ['AUTHENTIK_ERROR_REPORTING__ENABLED', 'AUTHENTIK_EMAIL__PASSWORD'],
-  })
-  assert.doesNotMatch(JSON.stringify(lines), /hunter2/)
-})
-
 test('programs do not start without what they need', () => {
   assert.deepEqual(
     problemsOf({ bare: true }).map(line => line.split(' ')[0]),
@@ -270,18 +220,3 @@ test('the help of a program lists what it reads, and the page lists everything',
   const page = settingsPage()
   for (const name of settingNames) assert.equal(page.split(`| \`${name}\` |`).length, 2, name)
 })
-
-function recorder(lines: { event: string; fields: Record<string, unknown> | undefined }[]) {
-  const write = (event: string, fields?: Record<string, unknown>) => {
-    lines.push({ event, fields })
-  }
-  return {
-    trace: write,
-    debug: write,
-    info: write,
-    warning: write,
-    error: write,
-    child: () => recorder(lines),
-    setLevel() {},
-  }
-}

@@ -12,7 +12,10 @@ export function avatarOf(name: string): string {
 }
 
 function initials(name: string): string {
-  const words = name.trim().split(/[\s._-]+/).filter(word => word !== '')
+  const words = name
+    .trim()
+    .split(/[\s._-]+/)
+    .filter(word => word !== '')
   const chosen = words.length > 1 ? [words[0]!, words[words.length - 1]!] : words
   return chosen.map(word => [...word][0]!.toUpperCase()).join('')
 }

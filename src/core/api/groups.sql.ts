@@ -115,7 +115,11 @@ export async function lockAncestry(db: Queryable): Promise<void> {
 }
 
 /** Which of the candidates descend from the group, or are the group itself: as its parents they would close a cycle. */
-export async function descendantsAmong(db: Queryable, groupId: string, candidates: string[]): Promise<string[]> {
+export async function descendantsAmong(
+  db: Queryable,
+  groupId: string,
+  candidates: string[],
+): Promise<string[]> {
   const rows = await db.rows<{ id: string }>(sql`
     select c.group_id as id from ${db.t('group_closure')} c
     where c.ancestor_id = ${groupId} and c.group_id = any(${candidates}::uuid[])`)

@@ -25,11 +25,22 @@ import {
 import { difference, requireMembershipChange, requireRoleChange } from './memberships.ts'
 import { requireHeld } from './privileges.ts'
 import { holdsOnAll, requireReferences } from './references.sql.ts'
-import { registerResource } from './resource.ts'
 import { removeRow, updateColumns } from './resource.sql.ts'
+import { registerResource } from './resource.ts'
 import type { Resource, WriteResult } from './resource-definition.ts'
 import { findFor, modelOf, write } from './resource-write.ts'
-import { errorResponses, IntegerKey, Json, type JsonObject, listQuery, nullable, onlyQuery, Time, Uuid } from './shapes.ts'
+import {
+  Empty,
+  errorResponses,
+  IntegerKey,
+  Json,
+  type JsonObject,
+  listQuery,
+  nullable,
+  onlyQuery,
+  Time,
+  Uuid,
+} from './shapes.ts'
 import { RoleBody } from './user-shape.ts'
 import { visibleRow } from './visible.sql.ts'
 
@@ -141,7 +152,7 @@ export function registerGroupRoutes(app: CoreApp, core: Core): void {
           tags: ['core'],
           params: Type.Object({ group_uuid: Uuid }),
           body: Type.Object({ pk: IntegerKey }),
-          response: { 204: Type.Null(), ...errorResponses },
+          response: { 204: Empty, ...errorResponses },
         },
       },
       async (request, reply) => {
@@ -172,7 +183,11 @@ async function insert(context: WriteContext, input: GroupInput): Promise<string>
   return id
 }
 
-async function update(context: WriteContext, row: GroupRow, input: Partial<GroupInput>): Promise<WriteResult> {
+async function update(
+  context: WriteContext,
+  row: GroupRow,
+  input: Partial<GroupInput>,
+): Promise<WriteResult> {
   const { tx, principal } = context
   const superuser = input.is_superuser ?? row.is_superuser
   if (superuser && !row.is_superuser && !principal.isSuperuser) throw superuserOnly()
@@ -210,7 +225,11 @@ interface GroupLinks {
 }
 
 /** Parents and roles: everybody in the group and below it gets, or loses, what they give. */
-async function changeGraph(context: WriteContext, row: GroupLinks, input: Partial<GroupInput>): Promise<void> {
+async function changeGraph(
+  context: WriteContext,
+  row: GroupLinks,
+  input: Partial<GroupInput>,
+): Promise<void> {
   const { tx } = context
   if (input.roles !== undefined) {
     await requireRoleChange(context, row.roles, input.roles)
@@ -238,7 +257,8 @@ async function changeUsers(context: WriteContext, row: GroupLinks, users: number
   )
   if (
     (added.length > 0 && !(await holdsOnAll(tx, principal, 'authentik_core.add_user_to_group', [row.id]))) ||
-    (removed.length > 0 && !(await holdsOnAll(tx, principal, 'authentik_core.remove_user_from_group', [row.id])))
+    (removed.length > 0 &&
+      !(await holdsOnAll(tx, principal, 'authentik_core.remove_user_from_group', [row.id])))
   )
     throw permissionDenied()
   await requireHeld(tx, principal, { groups: [row.id] })

@@ -12,7 +12,7 @@ import { listRows, orderBy } from './resource.sql.ts'
 import type { Action, Resource, WithId } from './resource-definition.ts'
 import { permissionOf } from './resource-definition.ts'
 import { createRow, deleteRow, findFor, reach, updateRow } from './resource-write.ts'
-import { errorResponses, UsedBy } from './shapes.ts'
+import { Empty, errorResponses, UsedBy } from './shapes.ts'
 import { usedBy } from './used-by.sql.ts'
 
 /** Registers the routes a description has functions for. */
@@ -112,7 +112,7 @@ export function registerResource<Row extends WithId, Input extends object, Query
       item,
       {
         config: { access: access('delete') },
-        schema: schema('destroy', { params, response: { 204: Type.Null(), ...errors } }),
+        schema: schema('destroy', { params, response: { 204: Empty, ...errors } }),
       },
       async (request, reply) => {
         await deleteRow(core, resource, request)

@@ -10,8 +10,10 @@ export function nullable<T extends TSchema>(schema: T) {
 export const Uuid = Type.String({ format: 'uuid' })
 export const Time = Type.String({ format: 'date-time' })
 /** Any JSON object. */
-export const Json = Type.Object({}, { additionalProperties: true })
+export const Json = Type.Unsafe<JsonObject>(Type.Object({}, { additionalProperties: true }))
 export type JsonObject = Record<string, unknown>
+/** The answer 204. */
+export const Empty = Type.Unsafe<undefined>({ type: 'null' })
 
 export const IntegerKey = Type.Integer({ minimum: 1, maximum: 2_147_483_647 })
 

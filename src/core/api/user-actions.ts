@@ -15,13 +15,13 @@ import { insertGroup, setUsersOfGroup } from './groups.sql.ts'
 import { permissions } from './permissions.ts'
 import { requireNotAbove } from './privileges.ts'
 import { findFor, modelOf, write } from './resource-write.ts'
-import { errorResponses, IntegerKey, Json, onlyQuery, Time, Uuid } from './shapes.ts'
+import { Empty, errorResponses, IntegerKey, Json, onlyQuery, Time, Uuid } from './shapes.ts'
 import { expiryOf } from './token-expiry.ts'
 import { insertToken } from './tokens.sql.ts'
 import { UserTypeName } from './user-shape.ts'
-import { userResource } from './users.ts'
 import type { SelfRow } from './users.sql.ts'
-import { findSelf, installationId, setPassword, userPaths } from './users.sql.ts'
+import { findSelf, setPassword, userPaths } from './users.sql.ts'
+import { userResource } from './users.ts'
 import { visibleRow } from './visible.sql.ts'
 
 const Named = Type.Array(Type.Object({ name: Type.String(), pk: Type.String() }))
@@ -89,7 +89,7 @@ function registerSetPassword(app: CoreApp, core: Core): void {
         tags,
         params,
         body: Type.Object({ password: Type.String({ minLength: 1, maxLength: 1024 }) }),
-        response: { 204: Type.Null(), ...errorResponses },
+        response: { 204: Empty, ...errorResponses },
       },
     },
     async (request, reply) => {
@@ -155,13 +155,18 @@ function registerServiceAccount(app: CoreApp, core: Core): void {
         request,
         async context => {
           const { tx } = context
-          const user = await insertUser(tx, await installationId(tx), {
+          const user = await insertUser(tx, core.installationId, {
             username: name,
             name,
             type: 'service_account',
             path: 'goauthentik.io/service-accounts',
           })
-          await audit(context, 'model_created', { app: 'authentik_core', model_name: 'user', pk: String(user.id), name })
+          await audit(context, 'model_created', {
+            app: 'authentik_core',
+            model_name: 'user',
+            pk: String(user.id),
+            name,
+          })
           const tokenId = await insertToken(tx, core.secrets, {
             identifier,
             intent: 'app_password',
@@ -211,7 +216,9 @@ function selfOf(principal: Principal, self: SelfRow) {
     settings: settingsOf([...self.group_attributes, user.attributes]),
     type: user.type,
     system_permissions: permissions
-      .filter(entry => entry.model === 'systempermission' && holds(principal, `${entry.app}.${entry.codename}`))
+      .filter(
+        entry => entry.model === 'systempermission' && holds(principal, `${entry.app}.${entry.codename}`),
+      )
       .map(entry => entry.codename),
   }
 }
@@ -220,6 +227,7 @@ function selfOf(principal: Principal, self: SelfRow) {
 function settingsOf(attributes: Record<string, unknown>[]): Record<string, unknown> {
   const merged: Record<string, unknown> = {}
   for (const { settings } of attributes)
-    if (settings !== null && typeof settings === 'object' && !Array.isArray(settings)) Object.assign(merged, settings)
+    if (settings !== null && typeof settings === 'object' && !Array.isArray(settings))
+      Object.assign(merged, settings)
   return merged
 }

@@ -3,7 +3,7 @@ import type { Static } from 'typebox'
 import Type from 'typebox'
 import type { UserType } from '../sessions/principal.ts'
 import { avatarOf } from './avatar.ts'
-import { Json, type JsonObject, iso, isoOrNull, nullable, Time, Uuid } from './shapes.ts'
+import { iso, isoOrNull, Json, type JsonObject, nullable, Time, Uuid } from './shapes.ts'
 
 export const UserTypeName = Type.Enum(['internal', 'external', 'service_account', 'internal_service_account'])
 
@@ -85,4 +85,29 @@ export function userBody(row: UserRow): Static<typeof UserBody> {
     password_change_date: iso(row.password_changed_at),
     last_updated: iso(row.updated_at),
   }
+}
+
+/** A row that came as JSON inside another row: its times are text. */
+export type OwnerJson = Omit<
+  UserRow,
+  'last_login_at' | 'password_changed_at' | 'created_at' | 'updated_at'
+> & {
+  last_login_at: string | null
+  password_changed_at: string
+  created_at: string
+  updated_at: string
+}
+
+/** The user within another object: who it is, without attributes and memberships. */
+export function ownerBody(owner: OwnerJson): Static<typeof UserBody> {
+  return userBody({
+    ...owner,
+    attributes: {},
+    groups: [],
+    roles: [],
+    last_login_at: owner.last_login_at === null ? null : new Date(owner.last_login_at),
+    password_changed_at: new Date(owner.password_changed_at),
+    created_at: new Date(owner.created_at),
+    updated_at: new Date(owner.updated_at),
+  })
 }

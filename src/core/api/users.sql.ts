@@ -50,7 +50,10 @@ export function userTable(db: Queryable, query: UserQuery): Table {
 }
 
 /** A user's columns where `r` is a row of `users`. */
-export function userColumns(db: Queryable, include: { include_groups?: boolean; include_roles?: boolean } = {}) {
+export function userColumns(
+  db: Queryable,
+  include: { include_groups?: boolean; include_roles?: boolean } = {},
+) {
   return sql`
     r.id, r.uuid, r.uid, r.username, r.name, r.email, r.is_active, r.type, r.path, r.attributes, r.last_login_at,
     r.password_changed_at, r.created_at, r.updated_at, ${isSuperuser(db)} as is_superuser,
@@ -71,6 +74,13 @@ export function userColumns(db: Queryable, include: { include_groups?: boolean; 
       select json_agg(json_build_object('pk', o.id, 'name', o.name) order by o.name)
       from ${db.t('role_users')} x join ${db.t('roles')} o on o.id = x.role_id where x.user_id = r.id
     ), '[]') end as roles_obj`
+}
+
+/** The user `owner_id` of the row `r` names, as JSON under the name `owner`, in the short form for other objects. */
+export function ownerColumn(db: Queryable) {
+  const columns = userColumns(db, { include_groups: false, include_roles: false })
+  // Within, `r` is the user; `owner_id` is no column of users and so is the outer row's.
+  return sql`(select to_json(o) from (select ${columns} from ${db.t('users')} r where r.id = owner_id) o) as owner`
 }
 
 function isSuperuser(db: Queryable): Condition {
@@ -105,7 +115,11 @@ export function userConditions(db: Queryable, q: UserQuery): Condition[] {
   ])
 }
 
-function times(name: 'date_joined' | 'last_login' | 'last_updated', column: RawBuilder<unknown>, q: UserQuery) {
+function times(
+  name: 'date_joined' | 'last_login' | 'last_updated',
+  column: RawBuilder<unknown>,
+  q: UserQuery,
+) {
   return [
     compares(column, '=', q[name]),
     compares(column, '>', q[`${name}__gt`]),
@@ -165,7 +179,11 @@ export async function setRolesOfUser(db: Queryable, userId: number, roles: strin
     select ${userId}, id from unnest(${roles}::uuid[]) as id on conflict do nothing`)
 }
 
-export async function userPaths(db: Queryable, principal: Principal, search: string | undefined): Promise<string[]> {
+export async function userPaths(
+  db: Queryable,
+  principal: Principal,
+  search: string | undefined,
+): Promise<string[]> {
   const rows = await db.rows<{ path: string }>(sql`
     select distinct r.path from ${db.t('users')} r
     where ${visibleRow(db, principal, 'authentik_core.view_user')}
@@ -177,12 +195,6 @@ export async function userPaths(db: Queryable, principal: Principal, search: str
 export async function setPassword(db: Queryable, userId: number, password: string): Promise<void> {
   await db.count(sql`
     update ${db.t('users')} set password = ${password}, password_changed_at = now(), updated_at = now() where id = ${userId}`)
-}
-
-export async function installationId(db: Queryable): Promise<string> {
-  const row = await db.first<{ id: string }>(sql`select id from ${db.t('installation')}`)
-  if (row === undefined) throw new Error('this database has not been set up')
-  return row.id
 }
 
 export interface SelfRow {

@@ -10,20 +10,13 @@ import { insertUser } from '../users/new-user.sql.ts'
 import type { WriteContext } from './audit.ts'
 import { requireMembershipChange, requireRoleChange } from './memberships.ts'
 import { requireNotAbove } from './privileges.ts'
-import { registerResource } from './resource.ts'
 import { removeRow, updateColumns } from './resource.sql.ts'
+import { registerResource } from './resource.ts'
 import type { Resource, WriteResult } from './resource-definition.ts'
 import { IntegerKey, Json, listQuery, nullable, Time, Uuid } from './shapes.ts'
 import { UserBody, type UserRow, UserTypeName, userBody } from './user-shape.ts'
 import type { UserQuery } from './users.sql.ts'
-import {
-  installationId,
-  setGroupsOfUser,
-  setRolesOfUser,
-  userConditions,
-  userOrdering,
-  userTable,
-} from './users.sql.ts'
+import { setGroupsOfUser, setRolesOfUser, userConditions, userOrdering, userTable } from './users.sql.ts'
 
 const UserInput = Type.Object({
   username: Type.String({ minLength: 1, maxLength: 150 }),
@@ -120,7 +113,13 @@ export const userResource: Resource<UserRow, UserInput, UserQuery> = {
       name: 'id',
       action: 'cascade',
     },
-    { table: 'outposts', column: 'user_id', app: 'authentik_outposts', model: 'outpost', action: 'left_dangling' },
+    {
+      table: 'outposts',
+      column: 'user_id',
+      app: 'authentik_outposts',
+      model: 'outpost',
+      action: 'left_dangling',
+    },
   ],
 }
 
@@ -129,10 +128,10 @@ export function registerUserResource(app: CoreApp, core: Core): void {
 }
 
 async function insert(context: WriteContext, input: UserInput): Promise<number> {
-  const { tx } = context
+  const { core, tx } = context
   checkFields(input)
   if (input.type === 'internal_service_account') throw invalid({ type: internalOnly })
-  const { id } = await insertUser(tx, await installationId(tx), {
+  const { id } = await insertUser(tx, core.installationId, {
     username: input.username,
     name: input.name,
     email: input.email,
@@ -208,6 +207,6 @@ function checkFields(input: Partial<UserInput>): void {
   // Exactly one @, and nothing that an address header could be split at.
   if (email !== undefined && email !== '' && !/^[^\s@<>,;:"()[\]\\]+@[^\s@<>,;:"()[\]\\]+$/.test(email))
     throw invalid({ email: 'Enter a valid email address.' })
-  if (path !== undefined && path.split('/').some(part => part === '' || part === '.' || part === '..'))
+  if (path?.split('/').some(part => part === '' || part === '.' || part === '..'))
     throw invalid({ path: 'No leading or trailing slashes, and no empty parts, allowed.' })
 }

@@ -23,5 +23,7 @@ function initials(name: string): string {
 }
 
 function escapeXml(text: string): string {
-  return text.replaceAll(/[<>&"']/g, character => `&#${character.charCodeAt(0)};`).replaceAll(/[\x00-\x1f]/g, '')
+  return text
+    .replaceAll(/[<>&"']/g, character => `&#${character.charCodeAt(0)};`)
+    .replaceAll(/[\x00-\x1f]/g, '')
 }

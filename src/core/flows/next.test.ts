@@ -40,7 +40,21 @@ test('whatever could lead to another origin is not followed', () => {
 })
 
 test('no text at all leads away from this origin', () => {
-  const piece = fc.constantFrom('/', '\\', '.', '..', '//', '@', ':', 'evil.example', '?', '#', '\t', '%2f', 'a')
+  const piece = fc.constantFrom(
+    '/',
+    '\\',
+    '.',
+    '..',
+    '//',
+    '@',
+    ':',
+    'evil.example',
+    '?',
+    '#',
+    '\t',
+    '%2f',
+    'a',
+  )
   fc.assert(
     fc.property(fc.array(piece, { maxLength: 8 }), pieces => {
       const next = safeNext(pieces.join(''))

@@ -23,7 +23,3 @@ export async function findServiceAccount(
     select id, is_active from ${db.t('users')}
     where lower(username) = lower(${username}) and path = ${path} and type = 'service_account'`)
 }
-
-export async function findInstallationId(db: Queryable): Promise<string | undefined> {
-  return (await db.first<{ id: string }>(sql`select id from ${db.t('installation')}`))?.id
-}

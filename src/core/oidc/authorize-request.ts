@@ -2,7 +2,7 @@
 import type { Core } from '../core.ts'
 import { grantedScopes } from './claims.ts'
 import { OAuthError } from './errors.ts'
-import { type Parameters, refuseRepeated, words } from './parameters.ts'
+import { type Parameters, refuseFaulty, words } from './parameters.ts'
 import { isChallenge } from './pkce.ts'
 import { loadProvider, type Provider } from './provider.ts'
 import { isRegisteredUri } from './redirect-uri.ts'
@@ -41,11 +41,12 @@ export async function answerTarget(
 ): Promise<{ target: AnswerTarget } | { untrusted: UntrustedRequest }> {
   const clientId = parameters.get('client_id')
   const redirectUri = parameters.get('redirect_uri')
-  if (parameters.repeated === 'client_id' || parameters.repeated === 'redirect_uri')
+  if (parameters.faulty === 'client_id' || parameters.faulty === 'redirect_uri')
     return untrusted('invalid_request', 'The application sent a parameter twice that it may send once.')
   if (clientId === undefined) return untrusted('invalid_client', 'The application did not say who it is.')
-  const provider = clientId.includes('\0') ? undefined : await loadProvider(core, core.db, { clientId })
-  if (provider === undefined) return untrusted('invalid_client', 'No application is known here under this client ID.')
+  const provider = await loadProvider(core, core.db, { clientId })
+  if (provider === undefined)
+    return untrusted('invalid_client', 'No application is known here under this client ID.')
   if (redirectUri === undefined)
     return untrusted('redirect_uri_mismatch', 'The application did not say where to return to.', provider)
   const allowed = isRegisteredUri(redirectUri, provider.redirectUris, {
@@ -74,7 +75,7 @@ type Check = (parameters: Parameters, provider: Provider) => void
 
 /** In this order: the first that fails is what the client is told. */
 const checks: Check[] = [
-  refuseRepeated,
+  refuseFaulty,
   checkResponseType,
   checkResponseMode,
   checkGrant,
@@ -102,14 +103,19 @@ export function checkRequest(target: AnswerTarget, parameters: Parameters): Auth
 
 function checkResponseType(parameters: Parameters): void {
   const type = parameters.get('response_type')
-  if (type === undefined) throw new OAuthError('invalid_request', 'Missing required parameter "response_type".')
-  if (type !== 'code') throw new OAuthError('unsupported_response_type', 'Only response_type=code is supported.')
+  if (type === undefined)
+    throw new OAuthError('invalid_request', 'Missing required parameter "response_type".')
+  if (type !== 'code')
+    throw new OAuthError('unsupported_response_type', 'Only response_type=code is supported.')
 }
 
 function checkResponseMode(parameters: Parameters): void {
   const mode = parameters.get('response_mode')
   if (mode !== undefined && mode !== 'query' && mode !== 'fragment')
-    throw new OAuthError('unsupported_response_mode', 'Only the response modes query and fragment are supported.')
+    throw new OAuthError(
+      'unsupported_response_mode',
+      'Only the response modes query and fragment are supported.',
+    )
 }
 
 function checkGrant(_parameters: Parameters, provider: Provider): void {
@@ -128,7 +134,9 @@ function refuseRequestObjects(parameters: Parameters): void {
 
 function scopesOf(parameters: Parameters, provider: Provider): string[] {
   const scopes = grantedScopes(words(parameters.get('scope')), provider.mappings)
-  return provider.grantTypes.has('refresh_token') ? scopes : scopes.filter(scope => scope !== 'offline_access')
+  return provider.grantTypes.has('refresh_token')
+    ? scopes
+    : scopes.filter(scope => scope !== 'offline_access')
 }
 
 function checkScope(parameters: Parameters, provider: Provider): void {
@@ -140,8 +148,10 @@ function checkPkce(parameters: Parameters, provider: Provider): void {
   const challenge = parameters.get('code_challenge')
   const method = parameters.get('code_challenge_method')
   if (challenge === undefined) {
-    if (method !== undefined) throw new OAuthError('invalid_request', 'code_challenge_method was sent without code_challenge.')
-    if (provider.requirePkce) throw new OAuthError('invalid_request', 'This client must send a code_challenge.')
+    if (method !== undefined)
+      throw new OAuthError('invalid_request', 'code_challenge_method was sent without code_challenge.')
+    if (provider.requirePkce)
+      throw new OAuthError('invalid_request', 'This client must send a code_challenge.')
     return
   }
   if (method !== 'S256') throw new OAuthError('invalid_request', 'code_challenge_method must be S256.')
@@ -152,7 +162,8 @@ const prompts = new Set(['none', 'login', 'consent', 'select_account'])
 
 function checkPrompt(parameters: Parameters): void {
   const prompt = words(parameters.get('prompt'))
-  if (prompt.some(value => !prompts.has(value))) throw new OAuthError('invalid_request', 'prompt has an unknown value.')
+  if (prompt.some(value => !prompts.has(value)))
+    throw new OAuthError('invalid_request', 'prompt has an unknown value.')
   if (prompt.includes('none') && prompt.length > 1)
     throw new OAuthError('invalid_request', 'prompt=none cannot be combined with other values.')
 }

@@ -86,7 +86,8 @@ const builtIn: BuiltIn[] = [
     name: 'authentik default OAuth Mapping: Proxy outpost',
     scopeName: 'ak_proxy',
     description: 'General profile information',
-    expression: '{"ak_proxy": {"user_attributes": user.group_attributes(), "is_superuser": user.is_superuser}}',
+    expression:
+      '{"ak_proxy": {"user_attributes": user.group_attributes(), "is_superuser": user.is_superuser}}',
     claims: ({ principal, groupAttributes }) => ({
       ak_proxy: {
         user_attributes: [...groupAttributes, principal.user.attributes].reduce(merged, {}),

@@ -26,7 +26,10 @@ export function presentedClient(authorization: string | undefined, body: Paramet
   if (body.get('client_secret') !== undefined || body.get('client_assertion') !== undefined)
     throw new OAuthError('invalid_request', 'Client credentials were sent in more than one way.')
   if (named !== undefined && named !== basic.clientId)
-    throw new OAuthError('invalid_request', 'The client_id of the body is not the one of the Authorization header.')
+    throw new OAuthError(
+      'invalid_request',
+      'The client_id of the body is not the one of the Authorization header.',
+    )
   return basic
 }
 

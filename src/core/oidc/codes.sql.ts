@@ -40,7 +40,11 @@ export interface CodeRow {
 }
 
 /** Takes a code: only one caller ever gets the row, and a code of another client or past its time is nobody's. */
-export async function takeCode(db: Queryable, codeHash: Buffer, providerId: number): Promise<CodeRow | undefined> {
+export async function takeCode(
+  db: Queryable,
+  codeHash: Buffer,
+  providerId: number,
+): Promise<CodeRow | undefined> {
   return db.first<CodeRow>(sql`
     update ${db.t('oauth_codes')} c set used_at = now()
     where c.code_hash = ${codeHash} and c.provider_id = ${providerId} and c.used_at is null and c.expires_at > now()

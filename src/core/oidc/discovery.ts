@@ -1,8 +1,8 @@
 // What a client may know about an application's provider before it speaks to it (OpenID Connect Discovery §3, RFC 8414 §2).
 import type { OidcConfiguration } from '../../wire/outpost.ts'
-import { defaultAcr } from './tokens.ts'
 import { algorithmOf } from './keys.ts'
 import type { Provider } from './provider.ts'
+import { defaultAcr } from './tokens.ts'
 import { oidcUrls } from './urls.ts'
 
 /** The discovery document; every URL is on the public name. */
@@ -20,7 +20,10 @@ export function discoveryOf(baseUrl: URL, provider: Provider): Record<string, un
     revocation_endpoint_auth_methods_supported: authMethods(provider),
     acr_values_supported: [defaultAcr],
     scopes_supported: [...new Set(['openid', ...provider.mappings.map(mapping => mapping.scope_name)])],
-    claims_supported: [...protocolClaims, ...provider.mappings.flatMap(mapping => claimsOfScope[mapping.scope_name] ?? [])],
+    claims_supported: [
+      ...protocolClaims,
+      ...provider.mappings.flatMap(mapping => claimsOfScope[mapping.scope_name] ?? []),
+    ],
     prompt_values_supported: ['none', 'login', 'consent', 'select_account'],
     claims_parameter_supported: false,
     request_parameter_supported: false,
@@ -35,7 +38,11 @@ export function discoveryOf(baseUrl: URL, provider: Provider): Record<string, un
  * the host it already uses, and tokens are signed with the client secret.
  * @param backChannel origin of the outpost's own request, e.g. `http://core:9000`; undefined = the public name
  */
-export function outpostOidcConfiguration(baseUrl: URL, slug: string, backChannel?: string): OidcConfiguration {
+export function outpostOidcConfiguration(
+  baseUrl: URL,
+  slug: string,
+  backChannel?: string,
+): OidcConfiguration {
   const { revocation_endpoint: _unused, ...urls } = oidcUrls(baseUrl, slug, { backChannel })
   return {
     ...urls,

@@ -12,7 +12,11 @@ export interface FailureLimit {
  * @param options.limit failures within the window
  * @param options.windowMs from the first failure
  */
-export function createFailureLimit(options: { limit: number; windowMs: number; now: () => Date }): FailureLimit {
+export function createFailureLimit(options: {
+  limit: number
+  windowMs: number
+  now: () => Date
+}): FailureLimit {
   const { limit, windowMs } = options
   const counters = new Map<string, { failures: number; endsAt: number }>()
   const current = (key: string) => {

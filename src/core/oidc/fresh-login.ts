@@ -13,13 +13,18 @@ export const askedParameter = 'postern_asked'
 const noteLifeMs = 30 * 60_000
 
 /** True when the session's login is as fresh as the client wants it. */
-export function isFresh(core: Pick<Core, 'secrets' | 'now'>, authorize: AuthorizeRequest, session: BrowserSession): boolean {
+export function isFresh(
+  core: Pick<Core, 'secrets' | 'now'>,
+  authorize: AuthorizeRequest,
+  session: BrowserSession,
+): boolean {
   const always = authorize.prompt.has('login') || authorize.prompt.has('select_account')
   const { maxAgeSeconds } = authorize
   if (!always && maxAgeSeconds === undefined) return true
   const loginAt = session.authAt?.getTime() ?? 0
   const now = core.now().getTime()
-  if (!always && maxAgeSeconds !== undefined && maxAgeSeconds > 0 && loginAt >= now - maxAgeSeconds * 1000) return true
+  if (!always && maxAgeSeconds !== undefined && maxAgeSeconds > 0 && loginAt >= now - maxAgeSeconds * 1000)
+    return true
   const askedAt = readNote(core, authorize.parameters)
   return askedAt !== undefined && askedAt > now - noteLifeMs && loginAt >= askedAt
 }

@@ -10,7 +10,7 @@ import { sha256 } from '../secrets.ts'
 import type { Principal } from '../sessions/principal.ts'
 import { findPrincipal } from '../sessions/sessions.sql.ts'
 import { insertUser } from '../users/new-user.sql.ts'
-import { findAppPassword, findInstallationId, findServiceAccount } from './accounts.sql.ts'
+import { findAppPassword, findServiceAccount } from './accounts.sql.ts'
 import { amrOf, grantedScopes } from './claims.ts'
 import { refuseClient, secretMatches } from './client-auth.ts'
 import { OAuthError } from './errors.ts'
@@ -38,7 +38,9 @@ export async function signInProgram(core: Core, request: TokenRequest): Promise<
   if (!access.passing) throw new OAuthError('invalid_grant', 'The user may not use this application.')
   const scopes = grantedScopes(words(request.parameters.get('scope')), provider.mappings)
   if (scopes.length === 0) throw new OAuthError('invalid_scope', 'None of the scopes is available.')
-  const groupAttributes = scopes.includes('ak_proxy') ? await findGroupAttributes(core.db, principal.user.id) : []
+  const groupAttributes = scopes.includes('ak_proxy')
+    ? await findGroupAttributes(core.db, principal.user.id)
+    : []
   return core.db.transaction(async tx => {
     await recordLogin(tx, request, principal, signedIn)
     return issueTokens(
@@ -67,7 +69,8 @@ async function proof(core: Core, request: TokenRequest): Promise<SignedIn> {
   if (username !== undefined || password !== undefined) {
     if (username === undefined || password === undefined)
       throw new OAuthError('invalid_request', 'An app password needs both username and password.')
-    if (presented.secret !== undefined && !secretMatches(presented.secret, provider.clientSecret)) refuseClient(presented)
+    if (presented.secret !== undefined && !secretMatches(presented.secret, provider.clientSecret))
+      refuseClient(presented)
     return appPassword(core, username, password)
   }
   if (request.parameters.get('grant_type') === 'password')
@@ -83,7 +86,8 @@ async function proof(core: Core, request: TokenRequest): Promise<SignedIn> {
 
 async function appPassword(core: Core, username: string, password: string): Promise<SignedIn> {
   const found = await findAppPassword(core.db, username, sha256(password))
-  if (found === undefined) throw new OAuthError('invalid_grant', 'The user name or the app password is wrong.')
+  if (found === undefined)
+    throw new OAuthError('invalid_grant', 'The user name or the app password is wrong.')
   return { userId: found.user_id, method: 'token', identifier: found.identifier }
 }
 
@@ -93,10 +97,8 @@ async function serviceAccount(core: Core, provider: Provider): Promise<number> {
   const path = `goauthentik.io/apps/${provider.application.slug}`
   const found = await findServiceAccount(core.db, username, path)
   if (found !== undefined) return found.id
-  const installation = await findInstallationId(core.db)
-  if (installation === undefined) throw new OAuthError('server_error', 'The installation is not complete.')
   try {
-    const made = await insertUser(core.db, installation, {
+    const made = await insertUser(core.db, core.installationId, {
       username,
       name: `Application ${provider.application.name}`,
       type: 'service_account',
@@ -108,7 +110,9 @@ async function serviceAccount(core: Core, provider: Provider): Promise<number> {
     if (!isUniqueViolation(error, 'users_username')) throw error
     const other = await findServiceAccount(core.db, username, path)
     if (other !== undefined) return other.id
-    throw new OAuthError('server_error', 'Another user has the name of the service account.', { cause: error })
+    throw new OAuthError('server_error', 'Another user has the name of the service account.', {
+      cause: error,
+    })
   }
 }
 

@@ -9,9 +9,9 @@ import { type CodeRow, findTakenCode, takeCode } from './codes.sql.ts'
 import { OAuthError } from './errors.ts'
 import { required } from './parameters.ts'
 import { verifierMatches } from './pkce.ts'
+import type { TokenRequest } from './token.ts'
 import { revokeFamily } from './tokens.sql.ts'
 import { issueTokens, type TokenAnswer } from './tokens.ts'
-import type { TokenRequest } from './token.ts'
 
 /**
  * Redeems a code. Taking it is the first thing that happens to it, so whatever fails afterwards leaves no code behind; a second
@@ -31,17 +31,29 @@ export async function redeemCode(core: Core, request: TokenRequest): Promise<Tok
   return outcome
 }
 
-function codeProblem(code: CodeRow, redirectUri: string, verifier: string | undefined): OAuthError | undefined {
+function codeProblem(
+  code: CodeRow,
+  redirectUri: string,
+  verifier: string | undefined,
+): OAuthError | undefined {
   if (code.redirect_uri !== redirectUri)
     return new OAuthError('invalid_grant', 'redirect_uri is not the one the code was sent to.')
   if (code.code_challenge === null)
-    return verifier === undefined ? undefined : new OAuthError('invalid_grant', 'The code was requested without a code_challenge.')
+    return verifier === undefined
+      ? undefined
+      : new OAuthError('invalid_grant', 'The code was requested without a code_challenge.')
   if (verifier === undefined) return new OAuthError('invalid_grant', 'The code needs its code_verifier.')
-  if (!verifierMatches(verifier, code.code_challenge)) return new OAuthError('invalid_grant', 'The code_verifier is wrong.')
+  if (!verifierMatches(verifier, code.code_challenge))
+    return new OAuthError('invalid_grant', 'The code_verifier is wrong.')
   return undefined
 }
 
-async function issue(core: Core, tx: Tx, request: TokenRequest, code: CodeRow): Promise<TokenAnswer | OAuthError> {
+async function issue(
+  core: Core,
+  tx: Tx,
+  request: TokenRequest,
+  code: CodeRow,
+): Promise<TokenAnswer | OAuthError> {
   const { provider } = request
   const principal = await findPrincipal(tx, code.user_id)
   if (principal === undefined) return new OAuthError('invalid_grant', 'The user of this code is not active.')
@@ -68,7 +80,12 @@ async function issue(core: Core, tx: Tx, request: TokenRequest, code: CodeRow): 
 }
 
 /** Revocation and event happen only once per grant, so that a flood of replays writes nothing. */
-async function refuseReplay(core: Core, tx: Tx, request: TokenRequest, codeHash: Buffer): Promise<OAuthError> {
+async function refuseReplay(
+  core: Core,
+  tx: Tx,
+  request: TokenRequest,
+  codeHash: Buffer,
+): Promise<OAuthError> {
   const taken = await findTakenCode(tx, codeHash, request.provider.id)
   if (taken !== undefined) {
     const ended = await revokeFamily(tx, taken.grant_id)

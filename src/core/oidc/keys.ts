@@ -18,12 +18,21 @@ export function algorithmOf(signingKey: SigningKeyPair | null): string | undefin
  * Signs a compact JWT.
  * @throws OAuthError `server_error` when the provider's key cannot be used; never another key instead
  */
-export async function signJwt(core: Pick<Core, 'secrets'>, provider: Keyed, claims: JWTPayload): Promise<string> {
+export async function signJwt(
+  core: Pick<Core, 'secrets'>,
+  provider: Keyed,
+  claims: JWTPayload,
+): Promise<string> {
   if (provider.encrypted)
-    throw new OAuthError('server_error', 'Encrypted tokens are not available: remove the encryption key of the provider.')
+    throw new OAuthError(
+      'server_error',
+      'Encrypted tokens are not available: remove the encryption key of the provider.',
+    )
   const { signingKey } = provider
   if (signingKey === null)
-    return new SignJWT(claims).setProtectedHeader({ alg: 'HS256', typ: 'JWT' }).sign(Buffer.from(provider.clientSecret))
+    return new SignJWT(claims)
+      .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+      .sign(Buffer.from(provider.clientSecret))
   const alg = algorithmOf(signingKey)
   if (alg === undefined || signingKey.privateKeySealed === null)
     throw new OAuthError('server_error', 'The signing key of the provider has no usable private key.')
@@ -42,7 +51,9 @@ export async function verifyOwnJwt(provider: Keyed, jwt: string): Promise<JWTPay
   try {
     const { payload } = await compactVerify(jwt, key, { algorithms: [alg] })
     const claims: unknown = JSON.parse(Buffer.from(payload).toString('utf8'))
-    return claims !== null && typeof claims === 'object' && !Array.isArray(claims) ? (claims as JWTPayload) : undefined
+    return claims !== null && typeof claims === 'object' && !Array.isArray(claims)
+      ? (claims as JWTPayload)
+      : undefined
   } catch {
     return undefined
   }

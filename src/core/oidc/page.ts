@@ -31,7 +31,10 @@ export interface Page {
 /** Sends a page. @param brandTitle name in the window title */
 export function sendPage(reply: FastifyReply, page: Page, brandTitle = 'Postern'): FastifyReply {
   const nonce = randomBytes(16).toString('base64')
-  const formTargets = page.form === undefined ? "'none'" : `'self'${page.form.leadsTo === undefined ? '' : ` ${page.form.leadsTo}`}`
+  const formTargets =
+    page.form === undefined
+      ? "'none'"
+      : `'self'${page.form.leadsTo === undefined ? '' : ` ${page.form.leadsTo}`}`
   return reply
     .code(page.status)
     .header(

@@ -3,8 +3,8 @@ import { OAuthError } from './errors.ts'
 
 export interface Parameters {
   get(name: string): string | undefined
-  /** name of the first parameter that was sent more than once */
-  repeated: string | undefined
+  /** name of the first parameter that was sent more than once, or that holds a NUL, which no text column takes */
+  faulty: string | undefined
   /** in the order sent, without empty ones */
   entries: [string, string][]
 }
@@ -12,15 +12,15 @@ export interface Parameters {
 /** @param source a parsed query or form body: values are texts or lists of texts */
 export function readParameters(source: unknown): Parameters {
   const values = new Map<string, string>()
-  let repeated: string | undefined
+  let faulty: string | undefined
   if (source !== null && typeof source === 'object') {
     for (const [name, value] of Object.entries(source)) {
-      if (Array.isArray(value)) repeated ??= name
       const text: unknown = Array.isArray(value) ? value[0] : value
+      if (Array.isArray(value) || (typeof text === 'string' && text.includes('\0'))) faulty ??= name
       if (typeof text === 'string' && text !== '') values.set(name, text)
     }
   }
-  return { get: name => values.get(name), repeated, entries: [...values] }
+  return { get: name => values.get(name), faulty, entries: [...values] }
 }
 
 /** The value, or OAuthError `invalid_request` naming the parameter. */
@@ -30,10 +30,10 @@ export function required(parameters: Parameters, name: string): string {
   return value
 }
 
-/** @throws OAuthError `invalid_request` when a parameter was sent twice */
-export function refuseRepeated(parameters: Parameters): void {
-  if (parameters.repeated !== undefined)
-    throw new OAuthError('invalid_request', 'A parameter was sent more than once.')
+/** @throws OAuthError `invalid_request` when a parameter was sent twice, or cannot be read */
+export function refuseFaulty(parameters: Parameters): void {
+  if (parameters.faulty !== undefined)
+    throw new OAuthError('invalid_request', 'A parameter was sent more than once, or is malformed.')
 }
 
 /** Space-separated words without repetition (RFC 6749 §3.3). */

@@ -36,6 +36,7 @@ export interface ProviderRow {
   certificate_pem: string | null
   private_key_sealed: Buffer | null
   fingerprint_sha256: string | null
+  authentication_flow_id: string | null
   authentication_flow_slug: string | null
   authorization_flow_id: string
   invalidation_flow_id: string
@@ -57,7 +58,7 @@ export async function findProviderRow(db: Queryable, key: ProviderKey): Promise<
       o.redirect_uris, o.access_code_validity, o.access_token_validity, o.refresh_token_validity, o.refresh_token_threshold,
       o.include_claims_in_id_token, o.sub_mode, o.issuer_mode, o.require_pkce, o.signing_key_id is not null as has_signing_key,
       o.encryption_key_id is not null as has_encryption_key, k.certificate_pem, k.private_key_sealed, k.fingerprint_sha256,
-      f.slug as authentication_flow_slug, p.authorization_flow_id, p.invalidation_flow_id, a.id as application_id,
+      f.id as authentication_flow_id, f.slug as authentication_flow_slug, p.authorization_flow_id, p.invalidation_flow_id, a.id as application_id,
       a.slug as application_slug, a.name as application_name, a.meta_launch_url as application_launch_url, x.external_host,
       a.policy_engine_mode,
       coalesce((
@@ -89,4 +90,8 @@ export async function isOriginOfAnyClient(db: Queryable, origin: string): Promis
         and (u ->> 'url' = ${origin} or starts_with(u ->> 'url', ${`${origin}/`}) or starts_with(u ->> 'url', ${`${origin}?`}))
     ) as known`)
   return row?.known ?? false
+}
+
+export async function findFlowId(db: Queryable, slug: string): Promise<string | undefined> {
+  return (await db.first<{ id: string }>(sql`select id from ${db.t('flows')} where slug = ${slug}`))?.id
 }

@@ -2,7 +2,13 @@
 import type { Queryable } from '../../pg/db.ts'
 import type { Core } from '../core.ts'
 import { durationMs } from '../duration.ts'
-import { findProviderRow, type MappingRow, type ProviderKey, type ProviderRow, type RedirectUri } from './provider.sql.ts'
+import {
+  findProviderRow,
+  type MappingRow,
+  type ProviderKey,
+  type ProviderRow,
+  type RedirectUri,
+} from './provider.sql.ts'
 
 export interface ProviderApplication {
   id: string
@@ -37,7 +43,8 @@ export interface Provider {
   encrypted: boolean
   /** of a proxy provider, else null */
   externalHost: string | null
-  authenticationFlowSlug: string | null
+  /** null = the default of the host */
+  authenticationFlow: { id: string; slug: string } | null
   authorizationFlowId: string
   invalidationFlowId: string
   application: ProviderApplication
@@ -60,6 +67,7 @@ export async function loadProvider(
   db: Queryable,
   key: ProviderKey,
 ): Promise<Provider | undefined> {
+  if (Object.values(key).some(value => typeof value === 'string' && value.includes('\0'))) return undefined
   const row = await findProviderRow(db, key)
   const application = row === undefined ? undefined : applicationOf(row)
   if (row === undefined || application === undefined) return undefined
@@ -83,7 +91,10 @@ export async function loadProvider(
     signingKey: row.is_proxy || !row.has_signing_key ? null : signingKeyOf(row),
     encrypted: row.has_encryption_key && !row.is_proxy,
     externalHost: row.external_host,
-    authenticationFlowSlug: row.authentication_flow_slug,
+    authenticationFlow:
+      row.authentication_flow_id === null || row.authentication_flow_slug === null
+        ? null
+        : { id: row.authentication_flow_id, slug: row.authentication_flow_slug },
     authorizationFlowId: row.authorization_flow_id,
     invalidationFlowId: row.invalidation_flow_id,
     application,

@@ -3,7 +3,15 @@ import { RE2JS } from 're2js'
 import type { RedirectUri } from './provider.sql.ts'
 
 /** Schemes a browser would run or read instead of leaving for another place. */
-const refusedSchemes = new Set(['javascript:', 'data:', 'vbscript:', 'file:', 'blob:', 'about:', 'view-source:'])
+const refusedSchemes = new Set([
+  'javascript:',
+  'data:',
+  'vbscript:',
+  'file:',
+  'blob:',
+  'about:',
+  'view-source:',
+])
 /** A registered pattern must not let somebody plant what only our answer may say. */
 const answerParameters = ['code', 'state', 'iss', 'error', 'error_description', 'id_token', 'access_token']
 
@@ -30,7 +38,8 @@ export function parseRedirectUri(uri: string): URL | undefined {
   if (/[\x00-\x20\x7f\\#]/.test(uri)) return undefined
   const url = URL.parse(uri)
   if (url === null || refusedSchemes.has(url.protocol)) return undefined
-  if (url.username !== '' || url.password !== '' || /^[a-z][a-z0-9+.-]*:\/\/[^/?]*@/i.test(uri)) return undefined
+  if (url.username !== '' || url.password !== '' || /^[a-z][a-z0-9+.-]*:\/\/[^/?]*@/i.test(uri))
+    return undefined
   if (isWeb(url) && url.hostname === '') return undefined
   return url
 }
@@ -52,7 +61,8 @@ export function originsOf(registered: readonly RedirectUri[]): Set<string> {
 
 function matchesPattern(uri: string, url: URL, pattern: string): boolean {
   const canonical = url.href === uri || url.href === `${uri}/`
-  const schemeAllowed = isWeb(url) || pattern.startsWith(url.protocol) || pattern.startsWith(`^${url.protocol}`)
+  const schemeAllowed =
+    isWeb(url) || pattern.startsWith(url.protocol) || pattern.startsWith(`^${url.protocol}`)
   if (!canonical || !schemeAllowed) return false
   if (answerParameters.some(name => url.searchParams.has(name))) return false
   return compiled(pattern)?.matches(uri) ?? false

@@ -6,7 +6,7 @@ import { OAuthError } from './errors.ts'
 import { signInProgram } from './grant-client-credentials.ts'
 import { redeemCode } from './grant-code.ts'
 import { refresh } from './grant-refresh.ts'
-import { type Parameters, readParameters, refuseRepeated, required } from './parameters.ts'
+import { type Parameters, readParameters, refuseFaulty, required } from './parameters.ts'
 import { loadProvider, type Provider } from './provider.ts'
 import type { TokenAnswer } from './tokens.ts'
 
@@ -60,7 +60,8 @@ export async function answerToken(
 /** A public client has no secret; one it sends all the same is not looked at. @throws OAuthError `invalid_client` */
 export function authenticate(provider: Provider, presented: PresentedClient): void {
   if (provider.clientType === 'public') return
-  if (presented.secret === undefined || !secretMatches(presented.secret, provider.clientSecret)) refuseClient(presented)
+  if (presented.secret === undefined || !secretMatches(presented.secret, provider.clientSecret))
+    refuseClient(presented)
 }
 
 /** The form body of a request of a client. @throws OAuthError `invalid_request` for other bodies and for repeated parameters */
@@ -69,6 +70,6 @@ export function formParameters(request: FastifyRequest): Parameters {
   if (type !== 'application/x-www-form-urlencoded')
     throw new OAuthError('invalid_request', 'The body must be of type application/x-www-form-urlencoded.')
   const parameters = readParameters(request.body)
-  refuseRepeated(parameters)
+  refuseFaulty(parameters)
   return parameters
 }

@@ -33,7 +33,10 @@ export async function insertTokens(
   refresh: NewRefreshToken | null,
   replacedId: string | null,
 ): Promise<void> {
-  const added = refresh === null ? sql`` : sql`, refreshed as (
+  const added =
+    refresh === null
+      ? sql``
+      : sql`, refreshed as (
       insert into ${db.t('oauth_refresh_tokens')}
         (token_hash, provider_id, user_id, session_id, grant_id, scopes, auth_at, amr, nonce, expires_at)
       values (${refresh.tokenHash}, ${access.providerId}, ${access.userId}, ${access.sessionId}, ${access.grantId},
@@ -132,18 +135,18 @@ export async function revokeToken(db: Queryable, tokenHash: Buffer, providerId: 
   return row?.ended ?? 0
 }
 
-/** Ends the tokens a user got for one application in one session, refresh tokens included. */
+/** Ends the tokens of one application that came from one session, refresh tokens included. */
 export async function revokeOfSession(
   db: Queryable,
-  of: { providerId: number; userId: number; sessionId: string },
+  of: { providerId: number; sessionId: string },
 ): Promise<void> {
   await db.count(sql`
     with refresh as (
       update ${db.t('oauth_refresh_tokens')} set revoked_at = now()
-      where provider_id = ${of.providerId} and user_id = ${of.userId} and session_id = ${of.sessionId} and revoked_at is null
+      where provider_id = ${of.providerId} and session_id = ${of.sessionId} and revoked_at is null
     )
     update ${db.t('oauth_access_tokens')} set revoked_at = now()
-    where provider_id = ${of.providerId} and user_id = ${of.userId} and session_id = ${of.sessionId} and revoked_at is null`)
+    where provider_id = ${of.providerId} and session_id = ${of.sessionId} and revoked_at is null`)
 }
 
 export interface LiveAccessTokenRow {
@@ -155,7 +158,10 @@ export interface LiveAccessTokenRow {
 }
 
 /** A live access token of an active user, for userinfo. */
-export async function findAccessToken(db: Queryable, tokenHash: Buffer): Promise<LiveAccessTokenRow | undefined> {
+export async function findAccessToken(
+  db: Queryable,
+  tokenHash: Buffer,
+): Promise<LiveAccessTokenRow | undefined> {
   return db.first<LiveAccessTokenRow>(sql`
     select a.user_id, a.provider_id, a.session_id, a.scopes, a.claims
     from ${db.t('oauth_access_tokens')} a join ${db.t('users')} u on u.id = a.user_id and u.is_active

@@ -149,7 +149,12 @@ function accessClaims(provider: Provider, grant: Grant) {
 
 /** `at_hash`: left half of the hash that belongs to the signature algorithm (OpenID Connect Core §3.1.3.6). */
 function halfHash(token: string, algorithm: string): string {
-  const digest = algorithm === 'EdDSA' || algorithm.endsWith('512') ? 'sha512' : algorithm.endsWith('384') ? 'sha384' : 'sha256'
+  const digest =
+    algorithm === 'EdDSA' || algorithm.endsWith('512')
+      ? 'sha512'
+      : algorithm.endsWith('384')
+        ? 'sha384'
+        : 'sha256'
   const bytes = hash(digest, token, 'buffer')
   return bytes.subarray(0, bytes.length / 2).toString('base64url')
 }

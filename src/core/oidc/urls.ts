@@ -44,4 +44,11 @@ export function issuerOf(baseUrl: URL, slug: string, mode: 'per_provider' | 'glo
 }
 
 /** Segments after `/application/o/` that an application's slug must not be. */
-export const reservedSlugs: readonly string[] = ['authorize', 'token', 'userinfo', 'introspect', 'revoke', 'device']
+export const reservedSlugs: readonly string[] = [
+  'authorize',
+  'token',
+  'userinfo',
+  'introspect',
+  'revoke',
+  'device',
+]

@@ -18,8 +18,10 @@ export async function userinfo(
 ): Promise<Record<string, unknown>> {
   const bearer = bearerOf(request)
   const token = await findAccessToken(core.db, sha256(bearer))
-  const provider = token === undefined ? undefined : await loadProvider(core, core.db, { id: token.provider_id })
-  if (token === undefined || provider === undefined) throw invalidToken('The access token is unknown, ended or expired.')
+  const provider =
+    token === undefined ? undefined : await loadProvider(core, core.db, { id: token.provider_id })
+  if (token === undefined || provider === undefined)
+    throw invalidToken('The access token is unknown, ended or expired.')
   onClient(provider)
   if (!token.scopes.includes('openid'))
     throw new OAuthError('insufficient_scope', 'The access token was not granted the scope openid.', {
@@ -27,7 +29,9 @@ export async function userinfo(
     })
   const principal = await findPrincipal(core.db, token.user_id)
   if (principal === undefined) throw invalidToken('The user of this token is not active.')
-  const groupAttributes = token.scopes.includes('ak_proxy') ? await findGroupAttributes(core.db, token.user_id) : []
+  const groupAttributes = token.scopes.includes('ak_proxy')
+    ? await findGroupAttributes(core.db, token.user_id)
+    : []
   return {
     ...mappedClaims(core, provider, { principal, groupAttributes, scopes: token.scopes }),
     sub: subOf(provider.subMode, principal),
@@ -46,9 +50,13 @@ function bearerOf(request: FastifyRequest): string {
   const token = fromHeader ?? fromBody
   if (token !== undefined) return token
   if (header !== undefined) throw invalidToken('The Authorization header holds no access token.')
-  throw new OAuthError('invalid_token', 'No access token was sent.', { headers: { 'WWW-Authenticate': 'Bearer' } })
+  throw new OAuthError('invalid_token', 'No access token was sent.', {
+    headers: { 'WWW-Authenticate': 'Bearer' },
+  })
 }
 
 function invalidToken(description: string): OAuthError {
-  return new OAuthError('invalid_token', description, { headers: { 'WWW-Authenticate': 'Bearer error="invalid_token"' } })
+  return new OAuthError('invalid_token', description, {
+    headers: { 'WWW-Authenticate': 'Bearer error="invalid_token"' },
+  })
 }

@@ -10,8 +10,8 @@ import { recordEvent } from '../events/record.ts'
 import { newSessionKey, sessionCookieName, sessionKeyHash } from './cookie.ts'
 import { deleteAnonymousSession, type LoginUser, markLogin, renewSession } from './login.sql.ts'
 import type { BrowserSession } from './principal.ts'
-import { endSessions } from './revoke.ts'
 import { sessionIdsOf } from './revoke.sql.ts'
+import { endSessions } from './revoke.ts'
 import { findSession, insertSession } from './sessions.sql.ts'
 
 /** Server-side end of a session whose cookie lives until the browser is closed. */
@@ -162,10 +162,7 @@ export function setSessionCookies(
   const maxAge = durationMs > 0 ? durationMs / 1000 : undefined
   const shared = { ...cookieScope(core), maxAge }
   reply.header('set-cookie', serializeCookie(sessionCookieName, key.value, { ...shared, httpOnly: true }))
-  reply.header(
-    'set-cookie',
-    serializeCookie(csrfCookieName, newCsrfValue(core.secrets, key.keyHash), shared),
-  )
+  reply.header('set-cookie', serializeCookie(csrfCookieName, newCsrfValue(core.secrets, key.keyHash), shared))
 }
 
 export function clearSessionCookies(
@@ -173,10 +170,7 @@ export function clearSessionCookies(
   reply: FastifyReply,
 ): void {
   const scope = cookieScope(core)
-  reply.header(
-    'set-cookie',
-    serializeCookie(sessionCookieName, '', { ...scope, httpOnly: true, maxAge: 0 }),
-  )
+  reply.header('set-cookie', serializeCookie(sessionCookieName, '', { ...scope, httpOnly: true, maxAge: 0 }))
   reply.header('set-cookie', serializeCookie(csrfCookieName, newCsrfValue(core.secrets, null), scope))
 }
 

@@ -42,13 +42,9 @@ export function createPasswords(options: { concurrency: number; maxQueueMs?: num
   return {
     async hash(password) {
       if (password.length > maximumPasswordLength)
-        throw new ApiError(
-          400,
-          `Ensure the password has no more than ${maximumPasswordLength} characters.`,
-          {
-            code: 'invalid',
-          },
-        )
+        throw new ApiError(400, `Ensure the password has no more than ${maximumPasswordLength} characters.`, {
+          code: 'invalid',
+        })
       const salt = randomBytes(saltBytes)
       return toText({ ...today, salt, hash: await queued(() => derive(password, { ...today, salt })) })
     },

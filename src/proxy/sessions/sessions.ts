@@ -1,11 +1,11 @@
 // Sessions of the outpost on top of a store: cookie values, sealing, and the lease, during which memory may answer.
-import { createHash } from 'node:crypto'
 import { errorText, type Log } from '../../log.ts'
 import type { Claims } from '../../wire/outpost.ts'
 import { type CookieKey, newCookieValue, readCookieValue, sha256 } from './cookie.ts'
 import { type Eviction, ends, subjectOf } from './eviction.ts'
 import { createLeaseCache, type Entry } from './lease-cache.ts'
-import { openClaims, sealClaims } from './seal.ts'
+import { openClaims } from './seal.ts'
+import { digestOf, isFor, newRecord } from './session-record.ts'
 import type { SessionBackend, SessionRecord, SessionStore } from './store.ts'
 import { createWatch } from './watch.ts'
 
@@ -194,18 +194,7 @@ export function createSessions(options: {
   ): Promise<{ cookieValue: string; session: LiveSession }> {
     const startedAt = now()
     const key = newCookieValue(provider.cookieSecret)
-    const columns = {
-      keyHash: key.keyHash,
-      clientId: provider.clientId,
-      sidHash: claims.sid === '' ? null : sha256(claims.sid),
-      userHash: sha256(claims.sub),
-      createdAt: new Date(startedAt),
-      expiresAt: new Date(expiresAt),
-    }
-    const record = {
-      ...columns,
-      sealed: sealClaims(claims, columns, { random: key.random, cookieSecret: provider.cookieSecret }),
-    }
+    const record = newRecord(provider, claims, key, new Date(startedAt), new Date(expiresAt))
     const attempt = begin()
     try {
       await store.save(record)
@@ -286,28 +275,7 @@ export function createSessions(options: {
   }
 }
 
-function isFor(record: SessionRecord, provider: SessionProvider, key: CookieKey): boolean {
-  return record.clientId === provider.clientId && record.keyHash.equals(key.keyHash)
-}
-
 function endedDuring(attempt: Attempt, record: SessionRecord): boolean {
   const subject = subjectOf(record)
   return attempt.ended.some(eviction => ends(eviction, subject))
-}
-
-/** Equal for the same record, so that a renewed lease costs no decryption. */
-function digestOf(record: SessionRecord): string {
-  const { clientId, sidHash, userHash, createdAt, expiresAt, sealed } = record
-  return createHash('sha256')
-    .update(
-      JSON.stringify([
-        clientId,
-        sidHash?.toString('hex') ?? null,
-        userHash.toString('hex'),
-        createdAt.getTime(),
-        expiresAt.getTime(),
-      ]),
-    )
-    .update(sealed)
-    .digest('base64')
 }

@@ -1,0 +1,267 @@
+// What browsers open: the shells of the flow page and the library, the ways in and out, and the files they load.
+//
+// Owns `/`, `/setup`, `/if/…`, `/flows/-/…`, `/application/launch/…`, `/static/dist/…` and the page for everything that is not there.
+// What the pages show comes from the API.
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { errorText } from '../../log.ts'
+import { isUnavailable } from '../../pg/errors.ts'
+import { loadSession } from '../access.ts'
+import type { CoreApp } from '../app.ts'
+import type { Core } from '../core.ts'
+import { ApiError, notFound } from '../errors.ts'
+import { type Designation, defaultFlow } from '../flows/default-flow.ts'
+import { findFlow } from '../flows/flows.sql.ts'
+import { safeNext } from '../flows/next.ts'
+import { dropPlans } from '../flows/plans.sql.ts'
+import { sendPage } from '../oidc/page.ts'
+import { findApplication } from '../policies/applications.sql.ts'
+import { launchUrl } from '../policies/launch-url.ts'
+import { ensureCsrfCookie } from '../sessions/login.ts'
+import type { BrowserSession } from '../sessions/principal.ts'
+import { type BrandRow, findBrand } from './brand.sql.ts'
+import { hostnameOf, isKnownHost, unknownHost } from './known-host.ts'
+import { createShells, type Shells } from './shell.ts'
+import { createStaticFiles } from './static.ts'
+
+const setupFlow = '/if/flow/initial-setup/'
+const library = '/if/user/'
+
+interface Pages {
+  core: Core
+  shells: Shells
+}
+
+type Handler = (
+  pages: Pages,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  brand: BrandRow | undefined,
+) => Promise<FastifyReply>
+
+export function registerPageRoutes(app: CoreApp, core: Core): void {
+  const pages: Pages = { core, shells: createShells(core) }
+  app.register(async scoped => {
+    const scope = scoped as unknown as FastifyInstance
+    scope.setErrorHandler((error, request, reply) => answerBrowser(core, error, request, reply))
+    const config = { config: { access: 'public' as const } }
+    const page = (path: string, handler: Handler) =>
+      scope.get(path, config, async (request, reply) =>
+        handler(pages, request, reply, await brandOfRequest(core, request)),
+      )
+    page('/', sendHome)
+    page('/setup', async (_pages, _request, reply, brand) =>
+      reply.redirect(brand?.setup_completed === false ? setupFlow : '/'),
+    )
+    page('/if/flow/:slug/', sendFlowPage)
+    page('/if/user/', sendLibrary)
+    page('/if/user/*', sendLibrary)
+    page('/flows/-/default/:designation/', sendToDefaultFlow)
+    page('/flows/-/cancel/', cancelFlow)
+    page('/application/launch/:slug/', launchApplication)
+    for (const path of [
+      '/if/user',
+      '/if/flow/:slug',
+      '/application/launch/:slug',
+      '/flows/-/default/:designation',
+    ])
+      scope.get(path, config, (request, reply) => reply.redirect(withSlash(request.url), 308))
+    scope.get('/static/dist/*', config, createStaticFiles(core.webDirectory))
+    scope.get('/robots.txt', config, (_request, reply) =>
+      reply.type('text/plain').send('User-agent: *\nDisallow: /\n'),
+    )
+    scope.get('/*', config, (request, reply) => {
+      if (request.url.startsWith('/api/') || !takesHtml(request)) return reply.callNotFound()
+      throw notFound()
+    })
+  })
+}
+
+/** @throws ApiError 421 for a host that is not ours */
+async function brandOfRequest(core: Core, request: FastifyRequest): Promise<BrandRow | undefined> {
+  const { host } = request.client
+  const brand = await findBrand(core.db, hostnameOf(host))
+  if (!isKnownHost(host, core.baseUrl, brand?.matched === true)) throw unknownHost(core.baseUrl)
+  return brand
+}
+
+async function sendHome(
+  { core }: Pages,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  brand: BrandRow | undefined,
+): Promise<FastifyReply> {
+  reply.header('Cache-Control', 'no-store')
+  if (brand?.setup_completed === false) return reply.redirect(setupFlow)
+  const user = (await loadSession(core, request))?.principal?.user
+  if (user === undefined) return reply.redirect('/flows/-/default/authentication/')
+  if (user.type !== 'external') return reply.redirect(library)
+  if (brand?.default_application != null)
+    return reply.redirect(`/application/launch/${brand.default_application}/`)
+  return sendDenied(reply, 'Your account has no start page here. Open the application you want to use.')
+}
+
+async function sendFlowPage(
+  { core, shells }: Pages,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  brand: BrandRow | undefined,
+): Promise<FastifyReply> {
+  const { slug } = request.params as { slug: string }
+  const flow = await findFlow(core.db, { slug }, null, hostnameOf(request.client.host))
+  const over = flow?.setup_completed === true && flow.steps.some(step => step.type === 'initial_setup')
+  if (flow === undefined || over) throw notFound()
+  ensureCsrfCookie(core, request, reply)
+  const title = flow.title.replaceAll('%(app)s', '').trim()
+  return shells.send(reply, { entry: 'flow/main.tsx', brand, flow: { slug, title, layout: flow.layout } })
+}
+
+async function sendLibrary(
+  { core, shells }: Pages,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  brand: BrandRow | undefined,
+): Promise<FastifyReply> {
+  const session = await loadSession(core, request)
+  if (session === null || session.principal === null) return sendToLogin(reply, request.url)
+  ensureCsrfCookie(core, request, reply)
+  return shells.send(reply, { entry: 'user/main.tsx', brand })
+}
+
+const designations: readonly Designation[] = [
+  'authentication',
+  'invalidation',
+  'recovery',
+  'enrollment',
+  'unenrollment',
+]
+
+async function sendToDefaultFlow(
+  { core }: Pages,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const asked = (request.params as { designation: string }).designation
+  const designation = designations.find(known => known === asked)
+  if (designation === undefined) throw notFound()
+  const session = await loadSession(core, request)
+  const slug = await defaultFlow(
+    core.db,
+    designation,
+    hostnameOf(request.client.host),
+    session?.principal ?? null,
+  )
+  if (slug === undefined) throw notFound()
+  const [, query] = splitQuery(request.url)
+  return reply.header('Cache-Control', 'no-store').redirect(`/if/flow/${slug}/${query}`)
+}
+
+/** Forgets how far the browser came, in the flow it goes back to, else in all. Another site cannot make it forget. */
+async function cancelFlow(
+  { core }: Pages,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const session = await loadSession(core, request)
+  const next = safeNext(firstText((request.query as Record<string, unknown>).next))
+  const site = request.headers['sec-fetch-site']
+  if (session !== null && site !== 'cross-site' && site !== 'same-site')
+    await dropPlans(core.db, session.id, /^\/if\/flow\/([-a-zA-Z0-9_]+)\//.exec(next ?? '')?.[1] ?? null)
+  return reply.header('Cache-Control', 'no-store').redirect(next ?? '/flows/-/default/invalidation/')
+}
+
+async function launchApplication(
+  { core }: Pages,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const { slug } = request.params as { slug: string }
+  const session: BrowserSession | null = await loadSession(core, request)
+  const principal = session?.principal ?? null
+  if (principal === null) return sendToLogin(reply, request.url)
+  const application = await findApplication(core.db, principal, slug)
+  if (application === undefined) throw notFound()
+  if (!application.open) return sendDenied(reply, `You do not have access to ${application.name}.`)
+  const url = launchUrl(application, principal.user)
+  if (url === null) return sendDenied(reply, `${application.name} has no address to open.`, 404)
+  return reply.header('Cache-Control', 'no-store').redirect(url)
+}
+
+function sendToLogin(reply: FastifyReply, url: string): FastifyReply {
+  const to = `/flows/-/default/authentication/?next=${encodeURIComponent(url)}`
+  return reply.header('Cache-Control', 'no-store').redirect(to)
+}
+
+function sendDenied(reply: FastifyReply, sentence: string, status = 403): FastifyReply {
+  return sendPage(reply, {
+    status,
+    title: 'Access denied',
+    paragraphs: [sentence],
+    actions: [
+      { label: 'Your applications', href: library, primary: true },
+      { label: 'Use another account', href: '/flows/-/default/invalidation/' },
+    ],
+  })
+}
+
+/** A person sees a page, whatever failed. */
+function answerBrowser(
+  core: Core,
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  const home = [{ label: 'To the start page', href: '/', primary: true }]
+  if (error instanceof ApiError && error.status === 404) {
+    const paragraphs = ['There is nothing at this address.']
+    return sendPage(reply, { status: 404, title: 'Not found', paragraphs, actions: home })
+  }
+  if (error instanceof ApiError && error.status === 421)
+    return sendPage(reply, { status: 421, title: 'Unknown address', paragraphs: [error.message] })
+  if (error instanceof ApiError)
+    return sendPage(reply, {
+      status: error.status,
+      title: 'That did not work',
+      paragraphs: [error.message],
+      actions: home,
+    })
+  if (isUnavailable(error)) {
+    core.log.warning('database unavailable', { request_id: request.id, error: errorText(error) })
+    reply.header('Retry-After', '2')
+    const paragraphs = ['The service is not available right now. Please reload this page in a few seconds.']
+    return sendPage(reply, { status: 503, title: 'Just a moment', paragraphs })
+  }
+  const known = (error as { statusCode?: number }).statusCode ?? 500
+  const status = known >= 400 && known < 500 ? known : 500
+  if (status === 500)
+    core.log.error('request failed', {
+      request_id: request.id,
+      method: request.method,
+      path: splitQuery(request.url)[0],
+      error: errorText(error),
+      stack: error instanceof Error ? error.stack : undefined,
+    })
+  const paragraphs = [
+    'Something went wrong here. The number below helps your administrator to find out what.',
+  ]
+  return sendPage(reply, { status, title: 'That did not work', paragraphs, actions: home })
+}
+
+function takesHtml(request: FastifyRequest): boolean {
+  return /text\/html|\*\/\*/.test(request.headers.accept ?? '')
+}
+
+function withSlash(url: string): string {
+  const [path, query] = splitQuery(url)
+  return `${path}/${query}`
+}
+
+/** Path, and the query with its question mark. */
+function splitQuery(url: string): [string, string] {
+  const at = url.indexOf('?')
+  return at === -1 ? [url, ''] : [url.slice(0, at), url.slice(at)]
+}
+
+function firstText(value: unknown): string {
+  const first: unknown = Array.isArray(value) ? value[0] : value
+  return typeof first === 'string' ? first : ''
+}

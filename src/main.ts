@@ -1,0 +1,134 @@
+// The programs of Postern. Each is composed in programs/; this file chooses one, reads its settings and turns what ends a start into
+// one line and an exit code.
+import type { Log } from './log.ts'
+import { createLog, errorText } from './log.ts'
+import { loadSettings, type Program, programs, type Settings, SettingsError, settingsHelp } from './settings.ts'
+import { createShutdown } from './programs/shutdown.ts'
+import { version } from './version.ts'
+
+interface Running {
+  settings: Settings
+  log: Log
+  /** what follows the program's name */
+  words: string[]
+}
+
+/** Programs that run until a signal, and commands that end by themselves with an exit code. */
+const commands: Record<string, { settings: Program; logger: string; run(running: Running): Promise<number> }> = {
+  start: { settings: 'start', logger: 'postern.start', run: serve(async () => (await import('./programs/start.ts')).start) },
+  server: { settings: 'server', logger: 'authentik.core', run: serve(async () => (await import('./programs/server.ts')).startServer) },
+  worker: { settings: 'worker', logger: 'authentik.worker', run: serve(async () => (await import('./programs/worker.ts')).startWorker) },
+  proxy: { settings: 'proxy', logger: 'authentik.outpost', run: serve(async () => (await import('./programs/proxy.ts')).startProxy) },
+  migrate: {
+    settings: 'migrate',
+    logger: 'postern.migrate',
+    run: async ({ settings, log }) => (await import('./programs/migrate.ts')).runMigrate(settings, log),
+  },
+  dump_config: {
+    settings: 'dump_config',
+    logger: 'postern',
+    run: async ({ settings }) => (await import('./programs/dump-config.ts')).dumpConfig(settings),
+  },
+  healthcheck: {
+    settings: 'healthcheck',
+    logger: 'postern.healthcheck',
+    run: async ({ settings, log }) => (await import('./programs/healthcheck.ts')).healthcheck(settings, log),
+  },
+  sessions: {
+    settings: 'proxy',
+    logger: 'postern.sessions',
+    run: async ({ settings, log, words }) =>
+      (await import('./programs/sessions-import.ts')).runSessions(settings, log, words),
+  },
+}
+
+type StartProgram = (settings: Settings, log: Log, shutdown: ReturnType<typeof createShutdown>) => Promise<void>
+
+/** A program that runs until a signal; what fails before it serves closes what was opened and gives exit code 1. */
+function serve(load: () => Promise<StartProgram>): (running: Running) => Promise<number> {
+  return async ({ settings, log }) => {
+    const shutdown = createShutdown(log)
+    try {
+      await (await load())(settings, log, shutdown)
+    } catch (error) {
+      if (!shutdown.begun()) report(log, error)
+      shutdown.begin(1)
+    }
+    return shutdown.done
+  }
+}
+
+/** An expected cause is one line; a defect carries its stack. */
+function report(log: Log, error: unknown): void {
+  const expected = error instanceof Error && error.name !== 'Error' && !/^(Type|Range|Reference|Syntax)Error$/.test(error.name)
+  log.error('Failed to start', {
+    error: errorText(error),
+    ...(expected || !(error instanceof Error) ? {} : { stack: error.stack }),
+  })
+}
+
+async function main(argv: string[]): Promise<number> {
+  const [name = '--help', ...words] = argv
+  if (name === '--version' || name === 'version') {
+    process.stdout.write(`${version}\n`)
+    return 0
+  }
+  const command = commands[name]
+  if (command === undefined || words.includes('--help') || words.includes('-h')) return help(name, command?.settings)
+  let settings: Settings
+  try {
+    settings = loadSettings({ program: command.settings, env: process.env })
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error
+    process.stderr.write(`${error.message}\n`)
+    return 1
+  }
+  const log = createLog({ level: levelFor(name, settings), logger: command.logger })
+  settings.announce(log)
+  return command.run({ settings, log, words })
+}
+
+/** On a terminal `npm start` shows its banner and warnings only, unless a level is asked for. */
+function levelFor(name: string, settings: Settings) {
+  const quiet = name === 'start' && process.stderr.isTTY === true && !settings.isSet('AUTHENTIK_LOG_LEVEL')
+  return quiet ? 'warning' : settings.get('AUTHENTIK_LOG_LEVEL')
+}
+
+function help(name: string, program: Program | undefined): number {
+  if (program !== undefined) {
+    process.stdout.write(`${settingsHelp(program)}\n`)
+    return 0
+  }
+  const asked = name === '--help' || name === '-h' || name === 'help'
+  const text = [
+    'Postern: an identity provider with identity-aware proxies that needs nothing but PostgreSQL.',
+    '',
+    'usage: postern <program> [--help]',
+    '',
+    '  start         everything for one machine, with a PostgreSQL of its own unless one is configured',
+    '  server        Core: identity provider, API and embedded outpost',
+    '  worker        background tasks',
+    '  proxy         a standalone proxy outpost',
+    '  migrate       bring the database up to date and end',
+    '  dump_config   the settings in effect, secrets masked',
+    '  healthcheck   exit code 0 when the program on this machine is alive',
+    '  sessions import [folder]   move the sessions of a filesystem outpost into PostgreSQL',
+    '',
+    `programs with settings of their own: ${programs.join(', ')}; "postern <program> --help" lists them`,
+  ].join('\n')
+  if (asked) process.stdout.write(`${text}\n`)
+  else process.stderr.write(`postern: there is no program "${name}"\n\n${text}\n`)
+  return asked ? 0 : 2
+}
+
+main(process.argv.slice(2)).then(
+  code => {
+    process.exitCode = code
+    // Everything was closed; what still keeps the process alive must not keep an orchestrator waiting.
+    setTimeout(() => process.exit(code), 2000).unref()
+  },
+  error => {
+    process.stderr.write(`postern: ${errorText(error)}\n${error instanceof Error ? error.stack : ''}\n`)
+    process.exit(1)
+  },
+)

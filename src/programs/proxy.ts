@@ -1,0 +1,88 @@
+// The standalone proxy outpost: settings → metrics listener → HTTP listeners → link → outpost. The listeners open before Core has
+// answered, so that a taken port ends the start at once; until the first configuration requests get 503.
+import { randomUUID } from 'node:crypto'
+import { createAccessLog } from '../http/access-log.ts'
+import { createListener } from '../http/listener.ts'
+import { createMetricsListener, createRegistry } from '../http/metrics.ts'
+import { createTrustedPeers } from '../http/trusted-peers.ts'
+import type { Log } from '../log.ts'
+import { createOutpost } from '../proxy/outpost.ts'
+import { createWsLink } from '../proxy/ws-link.ts'
+import type { Settings } from '../settings.ts'
+import { version } from '../version.ts'
+import { openStandaloneSessions } from './sessions.ts'
+import type { Shutdown } from './shutdown.ts'
+import { defaultCertificate } from './tls.ts'
+
+/** Starts the outpost; resolves once it serves. @throws what ends the start */
+export async function startProxy(settings: Settings, log: Log, shutdown: Shutdown): Promise<void> {
+  const registry = createRegistry()
+  const trusted = createTrustedPeers(settings.get('AUTHENTIK_LISTEN__TRUSTED_PROXY_CIDRS'))
+  const instanceId = randomUUID()
+  const accessLog = createAccessLog({ enabled: log.enabled('info') })
+  shutdown.add('access log', () => accessLog.close())
+  const link = createWsLink({
+    coreUrl: settings.get('AUTHENTIK_HOST'),
+    browserUrl: settings.get('AUTHENTIK_HOST_BROWSER') || undefined,
+    token: settings.get('AUTHENTIK_TOKEN'),
+    insecure: settings.get('AUTHENTIK_INSECURE'),
+    version,
+    instanceId,
+    log: log.child('authentik.outpost.ak-api-controller'),
+  })
+  const outpost = createOutpost({
+    link,
+    embedded: false,
+    sessions: instance => openStandaloneSessions({ settings, instance, log }),
+    browserUrl: settings.get('AUTHENTIK_HOST_BROWSER') || undefined,
+    trusted,
+    version,
+    instanceId,
+    log,
+    accessLog,
+    registry,
+    leaseMs: settings.get('POSTERN_SESSION_LEASE') * 1000,
+  })
+  const metrics = await createMetricsListener({
+    listen: settings.get('AUTHENTIK_LISTEN__METRICS'),
+    setting: 'AUTHENTIK_LISTEN__METRICS',
+    registry,
+    ready: () => outpost.ready(),
+    log,
+  })
+  shutdown.add('metrics listener', () => metrics.close({ graceMs: 0 }))
+  shutdown.add('outpost', () => outpost.close())
+
+  const serve = {
+    handler: (request: Parameters<typeof outpost.handle>[0], response: Parameters<typeof outpost.handle>[1]) => {
+      outpost.handle(request, response)
+    },
+    upgrade: (...[request, socket, head]: Parameters<typeof outpost.upgrade>) => {
+      outpost.upgrade(request, socket, head)
+    },
+    trusted,
+    proxyProtocol: true,
+    log,
+  }
+  const http = await createListener({
+    name: 'HTTP',
+    setting: 'AUTHENTIK_LISTEN__HTTP',
+    listen: settings.get('AUTHENTIK_LISTEN__HTTP'),
+    ...serve,
+  })
+  shutdown.add('HTTP listener', () => http.close())
+  const secure = settings.get('AUTHENTIK_LISTEN__HTTPS')
+  if (secure.length > 0) {
+    const https = await createListener({
+      name: 'HTTPS',
+      setting: 'AUTHENTIK_LISTEN__HTTPS',
+      listen: secure,
+      tls: { ...(await defaultCertificate()), sni: name => outpost.sni(name) },
+      ...serve,
+    })
+    shutdown.add('HTTPS listener', () => https.close())
+  }
+  shutdown.add('tunnels', () => outpost.drain())
+  await outpost.start()
+  log.info('outpost is ready', { applications: outpost.status().applications })
+}
