@@ -1,14 +1,17 @@
 // The programs of Postern. Each is composed in programs/; this file chooses one, reads its settings and turns what ends a start into
 // one line and an exit code.
+import { type AccessLog, createAccessLog } from './http/access-log.ts'
 import type { Log } from './log.ts'
 import { createLog, errorText } from './log.ts'
 import { loadSettings, type Program, programs, type Settings, SettingsError, settingsHelp } from './settings.ts'
 import { createShutdown } from './programs/shutdown.ts'
+import type { Start } from './programs/start-context.ts'
 import { version } from './version.ts'
 
 interface Running {
   settings: Settings
   log: Log
+  accessLog: AccessLog
   /** what follows the program's name */
   words: string[]
 }
@@ -42,19 +45,19 @@ const commands: Record<string, { settings: Program; logger: string; run(running:
   },
 }
 
-type StartProgram = (settings: Settings, log: Log, shutdown: ReturnType<typeof createShutdown>) => Promise<void>
+type StartProgram = (start: Start) => Promise<void>
 
 /** A program that runs until a signal; what fails before it serves closes what was opened and gives exit code 1. */
 function serve(load: () => Promise<StartProgram>): (running: Running) => Promise<number> {
-  return async ({ settings, log }) => {
+  return async ({ settings, log, accessLog }) => {
     const shutdown = createShutdown(log)
     try {
-      await (await load())(settings, log, shutdown)
+      await (await load())({ settings, log, accessLog, shutdown })
     } catch (error) {
       if (!shutdown.begun()) report(log, error)
       shutdown.begin(1)
     }
-    return shutdown.done
+    return shutdown.done.finally(() => accessLog.close())
   }
 }
 
@@ -83,9 +86,12 @@ async function main(argv: string[]): Promise<number> {
     process.stderr.write(`${error.message}\n`)
     return 1
   }
-  const log = createLog({ level: levelFor(name, settings), logger: command.logger })
+  // One writer for all lines; what it still holds is written when the process exits.
+  const level = levelFor(name, settings)
+  const accessLog = createAccessLog({ enabled: level !== 'warning' && level !== 'error' })
+  const log = createLog({ level, logger: command.logger, write: line => accessLog.append(line) })
   settings.announce(log)
-  return command.run({ settings, log, words })
+  return command.run({ settings, log, accessLog, words })
 }
 
 /** On a terminal `npm start` shows its banner and warnings only, unless a level is asked for. */

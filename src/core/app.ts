@@ -128,13 +128,16 @@ function fieldErrors(issues: SchemaIssue[]): Record<string, string[] | string> {
   const fields: Record<string, string[]> = {}
   for (const issue of issues) {
     if (issue.keyword === 'additionalProperties') continue // named one by one by issues of their own
-    const required = issue.params?.missingProperty ?? issue.params?.requiredProperties?.[0]
-    const field = required ?? issue.instancePath.split('/')[1] ?? ''
-    const sentence = required === undefined ? sentenceOf(issue.message) : 'This field is required.'
-    const name = field === '' ? 'non_field_errors' : field
-    const list = fields[name] ?? []
-    fields[name] = list
-    if (!list.includes(sentence)) list.push(sentence)
+    const parent = issue.instancePath.split('/')[1] ?? ''
+    const missing = issue.params?.requiredProperties ?? [issue.params?.missingProperty ?? '']
+    const names = issue.keyword === 'required' && parent === '' ? missing : [parent]
+    const sentence = issue.keyword === 'required' ? 'This field is required.' : sentenceOf(issue.message)
+    for (const field of names) {
+      const name = field === '' ? 'non_field_errors' : field
+      const list = fields[name] ?? []
+      fields[name] = list
+      if (!list.includes(sentence)) list.push(sentence)
+    }
   }
   return { ...fields, code: 'invalid' }
 }

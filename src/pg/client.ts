@@ -248,7 +248,7 @@ async function cancel(
       signal.addEventListener('abort', () => socket.destroy(), { once: true })
       socket.once('close', () => resolve())
       socket.resume()
-      socket.end(request)
+      socket.write(request) // the other side closes; a pooler drops the request of a client that hangs up first
     })
   } catch {
     // Then the connection is dropped without it, and the server ends the statement at its own time-out.

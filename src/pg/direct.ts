@@ -5,7 +5,7 @@ import { errorText, type Log } from '../log.ts'
 import { openConnection, type PgConnection } from './client.ts'
 import { isConnectionLoss, PgError } from './errors.ts'
 import { quoteName } from './migrations.ts'
-import { runStatement } from './statement.ts'
+import { runStatement, type StatementResult } from './statement.ts'
 import { describeTarget, type PgTarget } from './target.ts'
 
 export interface Direct {
@@ -44,6 +44,7 @@ export function createDirect(options: {
   let pause = shortestPauseMs
   let timer: NodeJS.Timeout | undefined
   let connecting: Promise<void> | undefined
+  let last: Promise<unknown> = Promise.resolve()
   const ready = Promise.withResolvers<void>()
 
   function start(): void {
@@ -100,7 +101,18 @@ export function createDirect(options: {
   }
 
   async function listenOn(connection: PgConnection, channel: string): Promise<void> {
-    await runStatement(connection, `listen ${quoteName(channel)}`, undefined, deadlineMs, 500)
+    await inTurn(connection, `listen ${quoteName(channel)}`)
+  }
+
+  /** One statement after the other; the deadline counts from when its turn has come. */
+  function inTurn<Row>(
+    connection: PgConnection,
+    text: string,
+    values?: unknown[],
+  ): Promise<StatementResult<Row>> {
+    const next = last.then(() => runStatement<Row>(connection, text, values, deadlineMs, 500))
+    last = next.catch(() => {})
+    return next
   }
 
   function lost(reason: string): void {
@@ -140,7 +152,7 @@ export function createDirect(options: {
         throw new PgError('database_unavailable', 'the direct database connection is down')
       }
       try {
-        return await runStatement<Row>(connection, text, values, deadlineMs, 500)
+        return await inTurn<Row>(connection, text, values)
       } catch (error) {
         if ((error instanceof PgError || isConnectionLoss(error)) && current === connection)
           lost(errorText(error))

@@ -214,6 +214,7 @@ async function start(
   for (;;) {
     try {
       await tryConnect(adminTarget)
+      child.unref() // a program that ends without stopping it leaves it to the next start
       return child
     } catch (error) {
       if (failure !== undefined || Date.now() > until) {
@@ -257,6 +258,7 @@ async function setUp(adminTarget: PgTarget, password: string): Promise<void> {
 
 async function stopChild(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
+  child.ref()
   const gone = new Promise(resolve => child.once('exit', resolve))
   child.kill('SIGINT')
   await gone

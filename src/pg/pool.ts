@@ -51,6 +51,9 @@ export interface PoolOptions {
   maxLifetimeSeconds?: number
 }
 
+/** A connection that was there ended under a statement. */
+class ConnectionLost extends PgError {}
+
 /** Longest wait for the server to take a cancel request, and for a statement the server should have ended itself. */
 const graceMs = 1000
 
@@ -109,7 +112,7 @@ export function createPool(options: PoolOptions): PgPool & { state(): PoolState 
       member.dead = true
       members.dropIdle()
       const why = `the database connection was lost: ${errorText(error)}`
-      throw new PgError('database_unavailable', why, { cause: error })
+      throw new ConnectionLost('database_unavailable', why, { cause: error })
     }
   }
 
@@ -128,8 +131,7 @@ export function createPool(options: PoolOptions): PgPool & { state(): PoolState 
       try {
         return await lone<Row>(text, values, deadlineMs)
       } catch (error) {
-        const isLost = error instanceof PgError && error.code === 'database_unavailable'
-        if (settings.retry !== true || !isLost) throw error
+        if (settings.retry !== true || !(error instanceof ConnectionLost)) throw error
         return await lone<Row>(text, values, deadlineMs)
       }
     },

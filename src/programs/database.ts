@@ -17,10 +17,12 @@ import type { Leases } from '../pg/leases.ts'
 import { createLeases } from '../pg/leases.ts'
 import { migrate } from '../pg/migrate.ts'
 import { loadMigrations } from '../pg/migrations.ts'
-import type { PgPool, PoolState } from '../pg/pool.ts'
+import type { PgPool } from '../pg/pool.ts'
+import type { PoolState } from '../pg/pool-members.ts'
 import { createPool } from '../pg/pool.ts'
 import type { PgTarget } from '../pg/target.ts'
 import { version } from '../version.ts'
+import { poolSize } from './pool-size.ts'
 import type { Shutdown } from './shutdown.ts'
 
 export interface Targets {
@@ -49,7 +51,6 @@ export async function openDatabase(options: {
   targets: Targets
   role: 'server' | 'worker' | 'start'
   migrations: 'apply' | 'check'
-  poolSize: number
   log: Log
   shutdown: Shutdown
 }): Promise<Database> {
@@ -68,7 +69,7 @@ export async function openDatabase(options: {
   const applicationName = `postern/${role}/${hostname()}`.slice(0, 55)
   const pool = createPool({
     target: targets.main,
-    max: options.poolSize,
+    max: await poolSize(targets.direct(), role),
     applicationName: `${applicationName}/pool`,
     log,
   })

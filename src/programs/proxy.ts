@@ -1,26 +1,21 @@
 // The standalone proxy outpost: settings → metrics listener → HTTP listeners → link → outpost. The listeners open before Core has
 // answered, so that a taken port ends the start at once; until the first configuration requests get 503.
 import { randomUUID } from 'node:crypto'
-import { createAccessLog } from '../http/access-log.ts'
 import { createListener } from '../http/listener.ts'
 import { createMetricsListener, createRegistry } from '../http/metrics.ts'
 import { createTrustedPeers } from '../http/trusted-peers.ts'
-import type { Log } from '../log.ts'
 import { createOutpost } from '../proxy/outpost.ts'
 import { createWsLink } from '../proxy/ws-link.ts'
-import type { Settings } from '../settings.ts'
 import { version } from '../version.ts'
 import { openStandaloneSessions } from './sessions.ts'
-import type { Shutdown } from './shutdown.ts'
+import type { Start } from './start-context.ts'
 import { defaultCertificate } from './tls.ts'
 
 /** Starts the outpost; resolves once it serves. @throws what ends the start */
-export async function startProxy(settings: Settings, log: Log, shutdown: Shutdown): Promise<void> {
+export async function startProxy({ settings, log, accessLog, shutdown }: Start): Promise<void> {
   const registry = createRegistry()
   const trusted = createTrustedPeers(settings.get('AUTHENTIK_LISTEN__TRUSTED_PROXY_CIDRS'))
   const instanceId = randomUUID()
-  const accessLog = createAccessLog({ enabled: log.enabled('info') })
-  shutdown.add('access log', () => accessLog.close())
   const link = createWsLink({
     coreUrl: settings.get('AUTHENTIK_HOST'),
     browserUrl: settings.get('AUTHENTIK_HOST_BROWSER') || undefined,

@@ -17,7 +17,7 @@ const maxTries = 3
 export function authenticate(x: Exchange): Verdict | Promise<Verdict> {
   const { app, head, parts } = x
   if (head.cookie === undefined) return byHeader(x)
-  const values = cookieValues(head.cookie, app.cookieName)
+  const values = sessionCookies(head.cookie, app.cookieName)
   const first = values[0]
   if (first === undefined) return byHeader(x)
   const found = parts.sessions.find(app.session, first)
@@ -25,7 +25,30 @@ export function authenticate(x: Exchange): Verdict | Promise<Verdict> {
   return judge(x, found, values, 1)
 }
 
-function judge(x: Exchange, found: Found, values: string[], tried: number): Verdict | Promise<Verdict> {
+/** Values of the session cookie; the common case, one plain cookie among others, without reading the others. */
+function sessionCookies(header: string, name: string): readonly string[] {
+  const at = header.indexOf(name)
+  if (at === -1) return none
+  const from = at + name.length + 1
+  const isPlain =
+    header[from - 1] === '=' &&
+    (at === 0 || header.startsWith('; ', at - 2)) &&
+    header.indexOf(name, from) === -1
+  if (!isPlain) return cookieValues(header, name)
+  const end = header.indexOf(';', from)
+  const value = end === -1 ? header.slice(from) : header.slice(from, end)
+  return plainValue.test(value) ? [value] : cookieValues(header, name)
+}
+
+const none: readonly string[] = []
+const plainValue = /^[\w-]+$/
+
+function judge(
+  x: Exchange,
+  found: Found,
+  values: readonly string[],
+  tried: number,
+): Verdict | Promise<Verdict> {
   if (found.kind === 'session') {
     x.identity = found.session
     if (x.head.authorization !== undefined)

@@ -147,6 +147,28 @@ export function finished(x: Exchange, status: number, size: number): void {
   })
 }
 
+/** The same for a request that was refused before its application was known. */
+export function refused(
+  parts: Parts,
+  req: IncomingMessage,
+  about: { host: string; scheme: string; status: number; userAgent?: string },
+): void {
+  parts.metrics.observe('other', req.method ?? '', 'app', 0)
+  parts.accessLog.write({
+    uri: req.url ?? '',
+    host: about.host,
+    logger: 'authentik.outpost.proxyv2',
+    method: req.method ?? '',
+    remote: remoteOf(req),
+    requestId: requestId(req),
+    runtimeMs: 0,
+    scheme: about.scheme,
+    size: 0,
+    status: about.status,
+    fragment: accessFragment({ userAgent: about.userAgent ?? '' }),
+  })
+}
+
 /** Part of the access line that stays the same for a user and a program; kept with the last program a user came with. */
 function fragmentOf({ identity, app, head }: Exchange): string {
   const userAgent = head.userAgent ?? ''

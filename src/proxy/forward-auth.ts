@@ -27,15 +27,18 @@ export function frontOf(path: string): { front: Front; rest: string } | null {
   return { front: (parts[1] ?? parts[2]) as Front, rest: parts[3] ?? '/' }
 }
 
-/** @param rest path and query behind the prefix, for Envoy */
+/**
+ * @param scheme of the request itself, for the forms that do not name one
+ * @param rest path and query behind the prefix, for Envoy
+ */
 export function urlOf(
   front: Front,
   head: RequestHead,
-  scheme: 'http' | 'https',
+  scheme: () => 'http' | 'https',
   rest: string,
 ): ForwardUrl | Unbuildable {
   if (front === 'nginx') return originalUrl(head, scheme)
-  return front === 'envoy' ? envoyUrl(head, scheme, rest) : forwardedUrl(head)
+  return front === 'envoy' ? envoyUrl(head, scheme(), rest) : forwardedUrl(head)
 }
 
 /** Judges the URL of the exchange for a front proxy. */

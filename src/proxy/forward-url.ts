@@ -30,7 +30,10 @@ export function forwardedUrl(head: RequestHead): ForwardUrl | Unbuildable {
  * header its operator does not use: when both are there they must agree.
  * @param fallbackScheme for the second form, which does not name one
  */
-export function originalUrl(head: RequestHead, fallbackScheme: 'http' | 'https'): ForwardUrl | Unbuildable {
+export function originalUrl(
+  head: RequestHead,
+  fallbackScheme: () => 'http' | 'https',
+): ForwardUrl | Unbuildable {
   if (head.ambiguous) return { problem: 'a forwarding header came more than once' }
   const { originalUrl: url, originalUri: uri } = head
   if (url) {
@@ -43,7 +46,7 @@ export function originalUrl(head: RequestHead, fallbackScheme: 'http' | 'https')
     return agrees ? target : { problem: 'X-Original-URL and X-Original-URI with Host do not agree' }
   }
   if (!uri) return { problem: 'neither X-Original-URL nor X-Original-URI is set' }
-  return compose(fallbackScheme, head.host ?? '', uri)
+  return compose(fallbackScheme(), head.host ?? '', uri)
 }
 
 /** Envoy: its `Host`, and the path behind the prefix of the check. */

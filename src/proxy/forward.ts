@@ -5,6 +5,7 @@ import { errorText } from '../log.ts'
 import { upstreamHeaders, upstreamHost, upstreamOrigin } from './client-headers.ts'
 import { answerPage, type Exchange, finished } from './exchange.ts'
 import { derive } from './identity-headers.ts'
+import { answerHeaders, hasContent } from './message.ts'
 import type { LiveSession } from './sessions/sessions.ts'
 
 export interface Forwarder {
@@ -17,16 +18,6 @@ export interface Forwarder {
 /** Requests under way per upstream; more are refused, so that a hanging application cannot take the outpost with it. */
 const maxRunning = 2048
 const timeouts = { connect: 10_000, headers: 300_000 }
-const hopByHop = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-])
 
 /** @param options.watchAfterMs an answer that takes longer is watched, with its session, from then on */
 export function createForwarder(options: { watchAfterMs: number }): Forwarder {
@@ -66,7 +57,7 @@ export function createForwarder(options: { watchAfterMs: number }): Forwarder {
       running.add(passing)
       const derived = x.identity === null ? null : derive(x.app, x.identity)
       const { req } = x
-      const hasBody = hasContent(x)
+      const hasBody = hasContent(req)
       x.res.on('close', () => passing.clientClosed())
       const agent = x.app.config.internal_host_ssl_validation === false ? trusting : verifying
       try {
@@ -102,16 +93,6 @@ function createAgent(verify: boolean): Agent {
     allowH2: false,
     maxHeaderSize: 65_536,
   })
-}
-
-function hasContent({ req }: Exchange): boolean {
-  const { rawHeaders } = req
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] as string
-    if (name.length === 14 && name.toLowerCase() === 'content-length') return rawHeaders[at + 1] !== '0'
-    if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') return true
-  }
-  return false
 }
 
 /** One request under way, as undici's handler; the functions are shared, only the fields are its own. */
@@ -163,14 +144,9 @@ function onResponseStart(this: Passing, controller: Dispatcher.DispatchControlle
   const { x } = this
   this.status = status
   const { app, parts, req } = x
-  const scheme = this.origin.slice(0, this.origin.indexOf(':'))
-  const labels = {
-    method: req.method ?? '',
-    scheme,
-    host: app.host,
-    upstreamHost: app.upstream === this.origin ? this.origin.slice(scheme.length + 3) : 'override',
-  }
-  parts.metrics.observeUpstream(labels, (performance.now() - x.startedAt) / 1000)
+  const origin = this.origin === app.upstream ? this.origin : 'override'
+  const seconds = (performance.now() - x.startedAt) / 1000
+  parts.metrics.observeUpstream({ method: req.method ?? '', host: app.host, origin }, seconds)
   const headers = answerHeaders(controller.rawHeaders)
   if (x.cookies !== null) for (const cookie of x.cookies) headers.push('Set-Cookie', cookie)
   x.res.writeHead(status, headers)
@@ -252,28 +228,4 @@ function watch(passing: Passing): void {
     const timer = setTimeout(() => passing.cut(), Math.max(0, identity.expiresAt - parts.now())).unref()
     passing.watched = () => clearTimeout(timer)
   }
-}
-
-/** The upstream's headers as it sent them, without those of its own hop. */
-function answerHeaders(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
-  const out: string[] = []
-  if (!Array.isArray(raw)) return out
-  let listed: string[] | null = null
-  for (let at = 0; at + 1 < raw.length; at += 2) {
-    const name = textOf(raw[at])
-    const lower = name.toLowerCase()
-    const value = textOf(raw[at + 1])
-    if (lower === 'connection') listed = value.toLowerCase().split(',')
-    if (!hopByHop.has(lower)) out.push(name, value)
-  }
-  for (const part of listed ?? []) {
-    const name = part.trim()
-    for (let at = out.length - 2; at >= 0; at -= 2)
-      if ((out[at] as string).toLowerCase() === name) out.splice(at, 2)
-  }
-  return out
-}
-
-function textOf(value: Buffer | string | undefined): string {
-  return typeof value === 'string' ? value : (value?.toString('latin1') ?? '')
 }

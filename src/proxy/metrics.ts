@@ -5,15 +5,20 @@ import { createHotHistogram, type HotHistogram, type HotSeries } from '../http/h
 export interface OutpostMetrics {
   /** @param host of a known application, or `other` */
   observe(host: string, method: string, type: 'app' | 'ping' | 'static', seconds: number): void
-  observeUpstream(
-    labels: { method: string; scheme: string; host: string; upstreamHost: string },
-    seconds: number,
-  ): void
+  observeUpstream(about: UpstreamLabels, seconds: number): void
   connected(up: boolean): void
   /** @param at ms since epoch */
   updated(at: number): void
   /** Sets the name under which everything is counted; known only after the first answer from Core. */
   named(outpost: { name: string; pk: string }): void
+}
+
+interface UpstreamLabels {
+  method: string
+  /** of a known application */
+  host: string
+  /** `http://host:port` of the application's upstream, or `override` */
+  origin: string
 }
 
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
@@ -58,6 +63,7 @@ export function createOutpostMetrics(options: {
   })
   let outpost = { name: '', pk: '' }
   let hot = createSeriesTable(requests, () => outpost.name)
+  let hotUpstream = createUpstreamTable(upstream, () => outpost.name)
   const whole = () => ({
     outpost_name: outpost.name,
     outpost_type: 'proxy',
@@ -67,16 +73,7 @@ export function createOutpostMetrics(options: {
   })
   return {
     observe: (host, method, type, seconds) => hot(host, method, type).observe(seconds),
-    observeUpstream({ method, scheme, host, upstreamHost }, seconds) {
-      const labels = {
-        outpost_name: outpost.name,
-        method: methodLabel(method),
-        scheme,
-        host,
-        upstream_host: upstreamHost,
-      }
-      upstream.series(labels).observe(seconds)
-    },
+    observeUpstream: (about, seconds) => hotUpstream(about).observe(seconds),
     connected: up =>
       connection.set({ outpost_name: outpost.name, outpost_type: 'proxy', uuid: outpost.pk }, up ? 1 : 0),
     updated: at => updated.set(whole(), at / 1000),
@@ -84,6 +81,7 @@ export function createOutpostMetrics(options: {
       if (next.name === outpost.name && next.pk === outpost.pk) return
       outpost = next
       hot = createSeriesTable(requests, () => outpost.name)
+      hotUpstream = createUpstreamTable(upstream, () => outpost.name)
       for (const gauge of [info, updated, connection]) gauge.reset()
       info.set(whole(), 1)
     },
@@ -107,6 +105,22 @@ function createSeriesTable(requests: Requests, name: () => string) {
     if (known !== undefined) return known
     const series = requests.series({ outpost_name: name(), method: methodLabel(method), host, type })
     if (byMethod.size < 32) byMethod.set(method, series)
+    return series
+  }
+}
+
+type Upstreams = HotHistogram<'outpost_name' | 'method' | 'scheme' | 'host' | 'upstream_host'>
+
+function createUpstreamTable(upstreams: Upstreams, name: () => string) {
+  const known = new Map<string, HotSeries>()
+  return ({ method, host, origin }: UpstreamLabels): HotSeries => {
+    const key = `${method} ${host} ${origin}`
+    const found = known.get(key)
+    if (found !== undefined) return found
+    const [scheme = '', upstream_host = ''] = origin.includes('://') ? origin.split('://') : ['', origin]
+    const labels = { outpost_name: name(), method: methodLabel(method), scheme, host, upstream_host }
+    const series = upstreams.series(labels)
+    if (known.size < 2000) known.set(key, series)
     return series
   }
 }

@@ -1,10 +1,8 @@
 // The proxy outpost: learns from Core what it protects, keeps that current, and answers requests. It owns no listener and no setting;
 // it is entered by `handle` and `upgrade`, asks Core through its link and knows sessions through `Sessions`.
-import { getFips, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { hostname } from 'node:os'
 import type { Duplex } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { SecureContext } from 'node:tls'
 import type { Registry } from 'prom-client'
 import type { AccessLog } from '../http/access-log.ts'
@@ -20,13 +18,14 @@ import { type Configuration, emptyConfiguration, loadConfiguration } from './con
 import type { Parts } from './exchange.ts'
 import { createForwarder } from './forward.ts'
 import { createHeaderLogins } from './header-login.ts'
+import { helloArgs } from './hello.ts'
 import { createOutpostMetrics } from './metrics.ts'
 import { createMisconfigurationReport } from './misconfiguration.ts'
 import { createRevocations, type Revocations } from './revocations.ts'
 import { createRouter } from './router.ts'
 import { route, routeUpgrade, type Serving } from './routes.ts'
-import { BackendError } from './sessions/backend.ts'
 import type { Sessions } from './sessions/sessions.ts'
+import { createStartUp } from './start-up.ts'
 import { createTunnels } from './upgrade.ts'
 
 export interface OutpostOptions {
@@ -84,9 +83,6 @@ export interface Outpost {
   close(): Promise<void>
 }
 
-const maxRetryMs = 60_000
-const backendRetryMs = 10_000
-
 /** Creates an outpost; nothing happens before `start`. */
 export function createOutpost(options: OutpostOptions): Outpost {
   const { link, embedded, log, accessLog } = options
@@ -103,6 +99,14 @@ export function createOutpost(options: OutpostOptions): Outpost {
   const tunnels = createTunnels()
   const forwarder = createForwarder({ watchAfterMs: options.leaseMs ?? 2000 })
   const pushDelayMs = options.pushDelayMs ?? Math.floor(Math.random() * 1000)
+  const startUp = createStartUp({
+    ...{ link, log, sessions: options.sessions },
+    retryMs: options.retryMs ?? 1000,
+    signal: stop.signal,
+    onProblem: text => {
+      problem = text
+    },
+  })
   let instance: OutpostInstance | null = null
   let parts: Parts | null = null
   let revocations: Revocations | null = null
@@ -121,10 +125,13 @@ export function createOutpost(options: OutpostOptions): Outpost {
 
   return {
     async start() {
-      const first = await untilAnswered(() => link.instance(), 'Failed to fetch outpost configuration')
+      const first = await startUp.untilAnswered(
+        () => link.instance(),
+        'Failed to fetch outpost configuration',
+      )
       instance = first
       metrics.named(first)
-      const sessions = await openSessions(first)
+      const sessions = await startUp.openSessions(first)
       const headerLogins = createHeaderLogins({ link, sessions, log: appLog, now })
       parts = {
         ...{ link, sessions, headerLogins, forwarder, metrics, accessLog, now },
@@ -148,7 +155,7 @@ export function createOutpost(options: OutpostOptions): Outpost {
       })
       log.info('Outpost mode', { embedded })
       link.open(first, { hello, onFrame, onConnect, onDisconnect })
-      await untilAnswered(async () => {
+      await startUp.untilAnswered(async () => {
         if (!(await refreshOnce())) throw new LinkError('unreachable', problem)
       }, 'Failed to load providers')
     },
@@ -180,40 +187,6 @@ export function createOutpost(options: OutpostOptions): Outpost {
       await forwarder.close()
       await parts?.sessions.close()
     },
-  }
-
-  /** Repeats a call to Core for ever: doubling pauses while it is unreachable, a minute when it refuses the token. */
-  async function untilAnswered<T>(call: () => Promise<T>, event: string): Promise<T> {
-    for (let pause = options.retryMs ?? 1000; ; pause = Math.min(pause * 2, maxRetryMs)) {
-      try {
-        return await call()
-      } catch (error) {
-        if (stop.signal.aborted || (error instanceof LinkError && error.kind === 'no-outpost')) throw error
-        problem = errorText(error)
-        const wait = error instanceof LinkError && error.kind === 'unauthorized' ? maxRetryMs : pause
-        log.error(event, { error: problem, retry_in_s: Math.ceil(wait / 1000) })
-        await sleep(wait * (0.75 + Math.random() / 2), undefined, { signal: stop.signal })
-      }
-    }
-  }
-
-  /** A wrong value in Core is waited out, not ready; everything else that is wrong with the store ends the start. */
-  async function openSessions(first: OutpostInstance): Promise<Sessions> {
-    if (typeof options.sessions !== 'function') return options.sessions
-    for (
-      let about = first;
-      ;
-      about = await untilAnswered(() => link.instance(), 'Failed to fetch outpost configuration')
-    ) {
-      try {
-        return await options.sessions(about)
-      } catch (error) {
-        if (!(error instanceof BackendError) || error.source !== 'core') throw error
-        if (problem !== error.message) log.error('session backend', { error: error.message })
-        problem = error.message
-        await sleep(backendRetryMs, undefined, { signal: stop.signal })
-      }
-    }
   }
 
   /** One refresh at a time; one asked for meanwhile follows at once. */
@@ -307,19 +280,8 @@ export function createOutpost(options: OutpostOptions): Outpost {
   }
 
   function hello(): HelloArgs {
-    return {
-      version: options.version,
-      buildHash: options.build ?? '',
-      uuid: instanceId,
-      golangVersion: `node ${process.versions.node}`,
-      opensslEnabled: true,
-      opensslVersion: process.versions.openssl ?? '',
-      fipsEnabled: getFips() === 1,
-      hostname: hostname(),
-      features: ['session_end.receipts'],
-      revision,
-      last_revocation: revocations?.last() ?? 0,
-    }
+    const { version, build } = options
+    return helloArgs({ version, build, instanceId, revision, lastRevocation: revocations?.last() ?? 0 })
   }
 
   function onFrame({ instruction: code, args }: Frame): void {

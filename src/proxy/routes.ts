@@ -14,8 +14,9 @@ import { publicRequest } from '../http/trusted-peers.ts'
 import { errorText } from '../log.ts'
 import { outpostPrefix } from '../wire/outpost.ts'
 import type { Application } from './application.ts'
+import { answerPlain, answerStarting, answerUnknownHost } from './bare-answers.ts'
 import { handleCallback } from './callback.ts'
-import { answerText, type Exchange, type Parts } from './exchange.ts'
+import { answerText, type Exchange, type Parts, refused } from './exchange.ts'
 import { type Front, frontOf, handleForwardAuth, urlOf } from './forward-auth.ts'
 import { handleStart } from './login.ts'
 import { handleProxied } from './proxy-mode.ts'
@@ -58,13 +59,14 @@ export function route(
   if (serving === null) return answerStarting(res, embedded && own === null)
   const head = readHead(req)
   if (own !== null) {
-    if (own.startsWith('/static')) return plain(res, 404, '404 page not found\n')
+    if (own.startsWith('/static')) return answerPlain(res, 404, '404 page not found\n')
     const asked = frontOf(path)
     if (asked !== null) return judgeFor(serving, req, res, head, asked.front, asked.rest + query)
   }
   const { scheme, host } = publicOf(serving.parts, req, head)
   const app = serving.router.find(host)
-  if (app === null) return embedded && own === null ? false : answerUnknownHost(res, host)
+  if (app === null && embedded && own === null) return false
+  if (app === null) return refuseHost(serving.parts, req, res, { host, scheme, userAgent: head.userAgent })
   const handler = handlerFor(app, own, query, x => serving.parts.forwarder.forward(x))
   if (handler === null && embedded && own === null) return false
   const x = createExchange(serving.parts, req, res, head, app, { scheme, host, path, query })
@@ -96,7 +98,7 @@ export function routeUpgrade(
   // Some front proxies hand the client's upgrade on when they ask; the question is an ordinary one all the same.
   const asked = own === null ? null : frontOf(path)
   if (asked !== null) return judgeFor(serving, req, res, head, asked.front, asked.rest + query)
-  if (app === null) return answerUnknownHost(res, found.host)
+  if (app === null) return refuseHost(serving.parts, req, res, { ...found, userAgent: head.userAgent })
   const x = createExchange(serving.parts, req, res, head, app, { ...found, path, query })
   if (isUnusable(x)) return true
   const open: Handler = one => serving.tunnels.open(one, socket, first)
@@ -133,21 +135,32 @@ function judgeFor(
       front,
       hint: 'add the address of the front proxy to AUTHENTIK_LISTEN__TRUSTED_PROXY_CIDRS',
     })
-    return plain(res, 400, 'this peer is not a trusted proxy\n')
+    refused(parts, req, { host: head.host ?? '', scheme: 'http', status: 400, userAgent: head.userAgent })
+    return answerPlain(res, 400, 'this peer is not a trusted proxy\n')
   }
-  const scheme = publicOf(parts, req, head).scheme
-  const url = urlOf(front, head, scheme, rest)
+  const url = urlOf(front, head, () => publicOf(parts, req, head).scheme, rest)
   if ('problem' in url) {
     parts.log.error('failed to detect a forward URL', { front, problem: url.problem, peer })
     parts.reportMisconfiguration(front, req)
-    return plain(res, 400, 'configuration error\n')
+    refused(parts, req, { host: head.host ?? '', scheme: 'http', status: 400, userAgent: head.userAgent })
+    return answerPlain(res, 400, 'configuration error\n')
   }
   const app = router.find(url.host)
-  if (app === null) return answerUnknownHost(res, url.host)
+  if (app === null) return refuseHost(parts, req, res, { ...url, userAgent: head.userAgent })
   const secure = front === 'envoy' && app.secure ? 'https' : url.scheme
   const x = createExchange(parts, req, res, head, app, { ...url, scheme: secure })
   run(x, app.mode === 'proxy' ? notFound : one => handleForwardAuth(one, front))
   return true
+}
+
+function refuseHost(
+  parts: Parts,
+  req: IncomingMessage,
+  res: ServerResponse,
+  about: { host: string; scheme: string; userAgent?: string },
+): boolean {
+  refused(parts, req, { host: about.host, scheme: about.scheme, status: 400, userAgent: about.userAgent })
+  return answerUnknownHost(res, about.host)
 }
 
 function run(x: Exchange, handler: Handler): void {
@@ -225,33 +238,5 @@ function ownPathOf(path: string): string | null {
 function answerPing(serving: Serving | null, req: IncomingMessage, res: ServerResponse): boolean {
   res.writeHead(204).end()
   serving?.parts.metrics.observe('other', req.method ?? '', 'ping', 0)
-  return true
-}
-
-/** Nothing is known yet: nobody gets through, and Core's own pages are not ours to hold up. */
-function answerStarting(res: ServerResponse, isCores: boolean): boolean {
-  if (isCores) return false
-  return plain(res, 503, 'the outpost has no configuration yet\n', ['Retry-After', '5'])
-}
-
-function answerUnknownHost(res: ServerResponse, host: string): boolean {
-  const message = {
-    Message: 'no app for hostname',
-    Host: host,
-    Detail: `Check the outpost settings and make sure '${host}' is included.`,
-  }
-  return plain(res, 400, `${JSON.stringify(message, null, '\t')}\n`, [], 'application/json')
-}
-
-function plain(
-  res: ServerResponse,
-  status: number,
-  body: string,
-  headers: string[] = [],
-  type = 'text/plain; charset=utf-8',
-): boolean {
-  headers.push('Content-Type', type, 'X-Content-Type-Options', 'nosniff', 'Cache-Control', 'no-store')
-  res.writeHead(status, [...headers, 'Content-Length', String(Buffer.byteLength(body))])
-  res.end(body)
   return true
 }

@@ -25,7 +25,7 @@ export interface Browser {
   /** POST of the executor with the CSRF header of the page. */
   answer(
     slug: string,
-    body: object,
+    body: object | string,
     search?: string,
     headers?: Record<string, string>,
   ): Promise<ChallengeBody & { status: number; step: string }>

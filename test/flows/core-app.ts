@@ -11,7 +11,13 @@ import type { Core } from '../../src/core/core.ts'
 import { createFlows, type FlowEndHandler, type Flows } from '../../src/core/flows/flows.ts'
 import { registerFlowRoutes } from '../../src/core/flows/routes.ts'
 import { type FlowStart, startFlow } from '../../src/core/flows/start.ts'
-import { install } from '../../src/core/installation/install.ts'
+import { createDefaults, type Prepared, prepareDefaults } from '../../src/core/installation/defaults.ts'
+import { administrator } from '../../src/core/installation/install.ts'
+import {
+  completeSetup,
+  ensureInstallation,
+  setInitialPassword,
+} from '../../src/core/installation/installation.sql.ts'
 import { registerPageRoutes } from '../../src/core/pages/routes.ts'
 import { createSecrets } from '../../src/core/secrets.ts'
 import { insertUser } from '../../src/core/users/new-user.sql.ts'
@@ -45,6 +51,9 @@ export const adminPassword = 'a-good-password'
 // A hash costs 35 ms; tests that need many users make it once.
 const hashes = new Map<string, Promise<string>>()
 const passwords = createPasswords({ concurrency: 2 })
+const secrets = createSecrets('a secret key of a test that is long enough')
+const installationId = randomUUID()
+let prepared: Promise<Prepared> | undefined
 
 export async function startCore(t: TestContext, options: CoreOptions = {}): Promise<TestCore> {
   const database = await testDatabase(t)
@@ -56,19 +65,19 @@ export async function startCore(t: TestContext, options: CoreOptions = {}): Prom
     db: database.db,
     bus: recordingBus(published),
     log: silentLog,
-    secrets: createSecrets('a secret key of a test that is long enough'),
+    secrets,
     passwords,
     baseUrl: new URL(options.baseUrl ?? base),
     trusted: createTrustedPeers(['127.0.0.0/8']),
     version: '0.0.0-test',
     buildHash: '',
     cookieDomain: '',
+    installationId,
     webDirectory: await webDirectory(t),
     setupToken: options.setupToken ?? '',
     now: () => new Date(),
   }
-  const bootstrap = options.setUp === false ? {} : { passwordHash: await hashOf(adminPassword) }
-  await install({ db: core.db, secrets: core.secrets, passwords, bootstrap, log: silentLog })
+  await installDefaults(core, options.setUp !== false)
   const flows = createFlows({ core, ends: options.ends ?? {} })
   const app = createApp(core)
   registerFlowRoutes(app, core, flows)
@@ -83,6 +92,20 @@ export async function startCore(t: TestContext, options: CoreOptions = {}): Prom
     await app.close()
   })
   return { core, database, base, published, start }
+}
+
+/** What the first start leaves behind; its key pairs are made once for all tests. */
+async function installDefaults({ db }: Core, setUp: boolean): Promise<void> {
+  prepared ??= prepareDefaults(secrets)
+  const ready = await prepared
+  const hash = await hashOf(adminPassword)
+  await db.transaction(async tx => {
+    await ensureInstallation(tx, installationId, secrets.fingerprint)
+    await createDefaults(tx, installationId, ready)
+    if (!setUp) return
+    await setInitialPassword(tx, administrator, { hash })
+    await completeSetup(tx)
+  })
 }
 
 /** An API route of an ordinary kind, and one through which a test starts a flow as another room would. */
@@ -150,8 +173,7 @@ export async function addUser(
   username: string,
   options: { active?: boolean; email?: string; type?: 'internal' | 'external' } = {},
 ): Promise<TestUser> {
-  const installation = await core.db.first<{ id: string }>(sql`select id from installation`)
-  const { id, uid } = await insertUser(core.db, installation!.id, {
+  const { id, uid } = await insertUser(core.db, installationId, {
     username,
     name: username,
     email: options.email ?? `${username}@example.com`,

@@ -63,7 +63,7 @@ export async function startCore(t: TestContext): Promise<TestCore> {
   }
   const flows = createFlows({ core, ends: oidcFlowEnds })
   const app = createApp(core)
-  registerFlowRoutes(app, flows)
+  registerFlowRoutes(app, core, flows)
   registerOidcRoutes(app, core, flows)
   await app.ready()
   server.on('request', (request, response) => app.routing(request, response))

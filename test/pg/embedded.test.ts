@@ -23,7 +23,10 @@ import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { silentLog } from '../../src/log.ts'
 import { openConnection } from '../../src/pg/client.ts'
+import { createDirect } from '../../src/pg/direct.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/pg/embedded.ts'
+import { isUnavailable } from '../../src/pg/errors.ts'
+import { createPool } from '../../src/pg/pool.ts'
 import type { PgTarget } from '../../src/pg/target.ts'
 import { eventually } from './eventually.ts'
 
@@ -119,6 +122,28 @@ test('after a crash of the server the next start recovers what was committed', a
   const second = await start(dataDir)
   t.after(() => second.stop())
   assert.deepEqual(await query(second.target, 'select seven from kept'), [{ seven: 7 }])
+})
+
+test('pool and direct connection come back by themselves after the server was away', async t => {
+  const dataDir = dataDirectory(t)
+  const first = await start(dataDir)
+  const target = () => first.target
+  const pool = createPool({ target, max: 2, applicationName: 'pool', log: silentLog })
+  const direct = createDirect({ target, applicationName: 'direct', log: silentLog })
+  t.after(() => direct.close())
+  t.after(() => pool.close())
+  await direct.ready
+  await pool.query('select 1')
+  await first.stop()
+  await eventually(() => !direct.isUp() && pool.state().open === 0)
+  const askedAt = performance.now()
+  await assert.rejects(pool.query('select 1'), isUnavailable)
+  await assert.rejects(direct.query('select 1'), isUnavailable)
+  assert.ok(performance.now() - askedAt < 2000)
+  const second = await start(dataDir)
+  t.after(() => second.stop())
+  assert.equal((await pool.query('select 1')).rowCount, 1)
+  await eventually(() => direct.isUp())
 })
 
 test('a server left over by a killed process is taken over, and stopped like our own', async t => {

@@ -88,6 +88,46 @@ test('a lone statement that misses its deadline is cancelled in the server, and 
   assert.notEqual(later.rows[0]?.pid, before.rows[0]?.pid)
 })
 
+test('a cancel request stays on the line until the other side closes, as poolers need it', async t => {
+  const { target, admin } = await poolOf(t)
+  const { host, port } = target().hosts[0] ?? { host: '', port: 0 }
+  const sockets = new Set<net.Socket>()
+  let hungUp = 0
+  const relay = net.createServer({ allowHalfOpen: true }, socket => {
+    const onward = net.connect(`${host}/.s.PGSQL.${port}`)
+    for (const end of [socket, onward]) {
+      sockets.add(end)
+      end.on('error', () => {})
+    }
+    onward.pipe(socket)
+    socket.once('data', first => {
+      if (first.length !== 16) {
+        onward.write(first)
+        socket.pipe(onward)
+        return
+      }
+      socket.once('end', () => hungUp++)
+      setTimeout(() => (hungUp === 0 ? onward.write(first) : onward.destroy()), 50)
+    })
+  })
+  relay.listen(0, '127.0.0.1')
+  await new Promise(resolve => relay.once('listening', resolve))
+  const relayed = [{ host: '127.0.0.1', port: (relay.address() as net.AddressInfo).port }]
+  const { pool } = await poolOf(t, { target: () => ({ ...target(), hosts: relayed, sslmode: 'disable' }) })
+  await assert.rejects(
+    pool.query('select pg_sleep(61)', [], { deadlineMs: 50 }),
+    failsWith('statement_timeout'),
+  )
+  assert.equal(hungUp, 0)
+  const { rows } = await admin.query(
+    "select 1 from pg_stat_activity where query like '%pg_sleep(61)%' and state = 'active' and pid <> pg_backend_pid()",
+  )
+  assert.deepEqual(rows, [])
+  await pool.close()
+  for (const socket of sockets) socket.destroy()
+  await new Promise(resolve => relay.close(resolve))
+})
+
 test('in a transaction the server keeps the time: statement, lock and idleness', async t => {
   const { pool, admin } = await poolOf(t, {
     statementTimeoutMs: 200,
@@ -265,4 +305,44 @@ test('closing waits for what runs, refuses what comes, and leaves no connection'
     "select 1 from pg_stat_activity where application_name = 'pool under test'",
   )
   assert.deepEqual(rows, [])
+})
+
+test('a storm of ended backends harms no more than the statements under way', async t => {
+  const { pool, admin } = await poolOf(t)
+  await pool.query('create table things (id int)')
+  const until = performance.now() + 1500
+  const codes = new Set<string>()
+  let done = 0
+  const note = (error: unknown) => {
+    assert.ok(error instanceof PgError, `${error}`)
+    codes.add(error.code)
+  }
+  const lone = async () => {
+    while (performance.now() < until) await pool.query('select 1').then(() => done++, note)
+  }
+  const inTransaction = async () => {
+    while (performance.now() < until) {
+      const work = pool.transaction(async tx => {
+        await tx.query('insert into things values (1)')
+        await tx.query('insert into things values (2)')
+      })
+      await work.then(() => done++, note)
+    }
+  }
+  const storm = async () => {
+    while (performance.now() < until) {
+      await admin.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pool under test' order by random() limit 1",
+      )
+    }
+  }
+  await Promise.all([lone(), lone(), lone(), inTransaction(), inTransaction(), storm()])
+  assert.ok(done > 20, `${done}`)
+  assert.deepEqual([...codes], ['database_unavailable'])
+  assert.ok(pool.state().open <= 3)
+  await Promise.all(Array.from({ length: 10 }, () => pool.query('select 1', [], { retry: true })))
+  const { rows } = await pool.query(
+    'select count(*) filter (where id = 1) = count(*) filter (where id = 2) as even from things',
+  )
+  assert.deepEqual(rows, [{ even: true }])
 })

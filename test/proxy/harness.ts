@@ -50,6 +50,7 @@ export async function startOutpost(
   })
   const accessLog: AccessLog = {
     write: line => access.push(line),
+    append() {},
     setEnabled() {},
     flush: async () => {},
     close: async () => {},

@@ -65,7 +65,7 @@ test('a thousand applications are told apart, and the last is found as fast as t
 })
 
 test('one application takes no other host: an unknown one is told so', async t => {
-  const { port } = await startOutpost(t, createFakeCore([fakeProvider()]))
+  const { port, access } = await startOutpost(t, createFakeCore([fakeProvider()]))
   for (const path of ['/', `${P}/start`, `${P}/auth/envoy/`]) {
     const reply = await ask({ port, host: 'other.example', path })
     assert.equal(reply.status, 400)
@@ -76,6 +76,10 @@ test('one application takes no other host: an unknown one is told so', async t =
       Detail: "Check the outpost settings and make sure 'other.example' is included.",
     })
   }
+  assert.deepEqual(
+    access.map(({ host, status }) => [host, status]),
+    Array(3).fill(['other.example', 400]),
+  )
 })
 
 test('ping is 204 on every host and method and needs neither Core nor store', async t => {

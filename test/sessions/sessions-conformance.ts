@@ -2,9 +2,11 @@
 // end was heard, and never answered from a store that cannot be asked.
 import assert from 'node:assert/strict'
 import { suite, type TestContext, test } from 'node:test'
+import { silentLog } from '../../src/log.ts'
 import { newCookieValue, sha256 } from '../../src/proxy/sessions/cookie.ts'
+import { createSessions } from '../../src/proxy/sessions/sessions.ts'
 import { StoreUnavailable } from '../../src/proxy/sessions/store.ts'
-import type { StoreFixture } from './conformance.ts'
+import { type StoreFixture, someRecord } from './conformance.ts'
 import { cutOf, leaseMs, sessionOf, someClaims, someProvider, startSessions } from './sessions-harness.ts'
 
 export function sessionsConformance(name: string, open: (t: TestContext) => Promise<StoreFixture>): void {
@@ -253,6 +255,22 @@ export function sessionsConformance(name: string, open: (t: TestContext) => Prom
       const reads = gate.reads
       assert.equal((await sessions.find(provider, cookieValue)).kind, 'session')
       assert.equal(gate.reads, reads + 1)
+    })
+
+    test('expired records leave the store without anybody asking', async t => {
+      const { store } = await open(t)
+      const record = someRecord({ expiresAt: new Date(0) })
+      await store.save(record)
+      const sessions = createSessions({ store, leaseMs, maxEntries: 1, cleanUpMs: 5, log: silentLog })
+      const counted = Promise.withResolvers<number>()
+      const inner = store.cleanUp
+      store.cleanUp = async () => {
+        const removed = await inner()
+        if (removed > 0) counted.resolve(removed)
+        return removed
+      }
+      assert.equal(await counted.promise, 1)
+      await sessions.close()
     })
 
     test('a lease of zero asks the store every time', async t => {

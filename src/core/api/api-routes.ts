@@ -4,7 +4,8 @@ import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
 import { registerSessionRoutes } from './authenticated-sessions.ts'
 import { registerBrandResource } from './brands.ts'
-import { registerCertificateRoutes } from './certificates.ts'
+import { registerCertificateActionRoutes } from './certificate-actions.ts'
+import { registerCertificateResource } from './certificates.ts'
 import { registerConsentRoutes } from './consents.ts'
 import { registerCurrentBrandRoute } from './current-brand.ts'
 import { registerEventRoutes } from './events.ts'
@@ -31,7 +32,8 @@ export function registerApiRoutes(app: CoreApp, core: Core): void {
   registerTokenRoutes(app, core)
   registerBrandResource(app, core)
   registerCurrentBrandRoute(app, core)
-  registerCertificateRoutes(app, core)
+  registerCertificateResource(app, core)
+  registerCertificateActionRoutes(app, core)
   registerSessionRoutes(app, core)
   registerConsentRoutes(app, core)
   registerEventRoutes(app, core)

@@ -1,6 +1,5 @@
 // `/core/groups/`: groups in a directed graph of parents; the closure table is kept with every change of the graph. Membership,
 // parents, roles and superuser status are all ways of giving power, and each is checked along the whole ancestry.
-import type { Static } from 'typebox'
 import Type from 'typebox'
 import { principalOf } from '../access.ts'
 import type { CoreApp } from '../app.ts'
@@ -8,6 +7,7 @@ import type { Core } from '../core.ts'
 import { ApiError, invalid, permissionDenied } from '../errors.ts'
 import type { WriteContext } from './audit.ts'
 import { audit } from './audit.ts'
+import { GroupBody, GroupInput, type GroupRow, include } from './group-shape.ts'
 import type { GroupQuery } from './groups.sql.ts'
 import {
   descendantsAmong,
@@ -29,75 +29,8 @@ import { removeRow, updateColumns } from './resource.sql.ts'
 import { registerResource } from './resource.ts'
 import type { Resource, WriteResult } from './resource-definition.ts'
 import { findFor, modelOf, write } from './resource-write.ts'
-import {
-  Empty,
-  errorResponses,
-  IntegerKey,
-  Json,
-  type JsonObject,
-  listQuery,
-  nullable,
-  onlyQuery,
-  Time,
-  Uuid,
-} from './shapes.ts'
-import { RoleBody } from './user-shape.ts'
+import { Empty, errorResponses, IntegerKey, listQuery, onlyQuery, Uuid } from './shapes.ts'
 import { visibleRow } from './visible.sql.ts'
-
-const RelatedGroup = Type.Object({
-  pk: Uuid,
-  group_uuid: Uuid,
-  name: Type.String(),
-  is_superuser: Type.Boolean(),
-  attributes: Json,
-})
-const PartialUser = Type.Object({
-  pk: Type.Integer(),
-  username: Type.String(),
-  name: Type.String(),
-  is_active: Type.Boolean(),
-  last_login: nullable(Time),
-  email: Type.String(),
-  attributes: Json,
-  uid: Type.String(),
-})
-const GroupBody = Type.Object({
-  pk: Uuid,
-  num_pk: Type.Integer(),
-  name: Type.String(),
-  is_superuser: Type.Boolean(),
-  parents: Type.Array(Uuid),
-  parents_obj: nullable(Type.Array(RelatedGroup)),
-  users: Type.Array(Type.Integer()),
-  users_obj: nullable(Type.Array(PartialUser)),
-  attributes: Json,
-  roles: Type.Array(Uuid),
-  roles_obj: Type.Array(RoleBody),
-  inherited_roles_obj: nullable(Type.Array(RoleBody)),
-  children: Type.Array(Uuid),
-  children_obj: nullable(Type.Array(RelatedGroup)),
-})
-const GroupInput = Type.Object({
-  name: Type.String({ minLength: 1, maxLength: 500 }),
-  is_superuser: Type.Optional(Type.Boolean()),
-  parents: Type.Optional(Type.Array(Uuid)),
-  users: Type.Optional(Type.Array(IntegerKey)),
-  attributes: Type.Optional(Json),
-  roles: Type.Optional(Type.Array(Uuid)),
-})
-type GroupInput = Static<typeof GroupInput>
-
-interface GroupRow extends Omit<Static<typeof GroupBody>, 'pk' | 'attributes'> {
-  id: string
-  attributes: JsonObject
-}
-
-const include = {
-  include_children: Type.Optional(Type.Boolean()),
-  include_inherited_roles: Type.Optional(Type.Boolean()),
-  include_parents: Type.Optional(Type.Boolean()),
-  include_users: Type.Optional(Type.Boolean()),
-}
 
 export const groupResource: Resource<GroupRow, GroupInput, GroupQuery> = {
   path: '/core/groups/',

@@ -32,8 +32,8 @@ export interface Resource<Row extends WithId, Input extends object, Query extend
   query: TObject
   /** query of retrieve */
   retrieveQuery?: TObject
-  table(db: Queryable, query: Query): Table
-  where(db: Queryable, query: Query): Condition[]
+  table(db: Queryable, query: Query, principal: Principal): Table
+  where(db: Queryable, query: Query, principal: Principal): Condition[]
   /** fields one may order by; the first is the default */
   ordering: Ordering
   defaultOrder?: string

@@ -39,7 +39,7 @@ export async function findFor<Row extends WithId, Input extends object, Query ex
 ): Promise<Row> {
   const key = (request.params as Record<string, string | number>)[resource.parameter[0]]!
   const principal = principalOf(request)
-  const row = await findRow<Row>(db, resource.table(db, request.query as Query), {
+  const row = await findRow<Row>(db, resource.table(db, request.query as Query, principal), {
     key,
     visible: reach(resource, db, principal, 'view'),
     permitted: typeof action === 'string' ? reach(resource, db, principal, action) : action,
@@ -60,7 +60,8 @@ export async function createRow<Row extends WithId, Input extends object, Query 
     request,
     async context => {
       const id = await resource.insert!(context, request.body as Input)
-      const row = await reloadRow<Row>(context.tx, resource.table(context.tx, {} as Query), id)
+      const { tx, principal } = context
+      const row = await reloadRow<Row>(tx, resource.table(tx, {} as Query, principal), id)
       await audit(context, 'model_created', modelOf(resource, row))
       return resource.toBody(row, { core, request })
     },
@@ -80,7 +81,8 @@ export async function updateRow<Row extends WithId, Input extends object, Query 
       const row = await findFor(resource, context.tx, request, 'change', true)
       const before = resource.toBody(row, { core, request })
       const result = await resource.update!(context, row, request.body as Partial<Input>)
-      const now = await reloadRow<Row>(context.tx, resource.table(context.tx, {} as Query), row.id)
+      const { tx, principal } = context
+      const now = await reloadRow<Row>(tx, resource.table(tx, {} as Query, principal), row.id)
       const after = resource.toBody(now, { core, request })
       const changes = diff(before, after)
       if (Object.keys(changes).length > 0)

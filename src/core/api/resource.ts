@@ -47,9 +47,10 @@ export function registerResource<Row extends WithId, Input extends object, Query
     async request => {
       const query = request.query as Query & PageQuery & { ordering?: string }
       const { limit, offset } = pageWindow(query)
-      const visible = reach(resource, core.db, principalOf(request), 'view')
-      const rows = await listRows<Row>(core.db, resource.table(core.db, query), {
-        where: [visible, ...resource.where(core.db, query)],
+      const principal = principalOf(request)
+      const visible = reach(resource, core.db, principal, 'view')
+      const rows = await listRows<Row>(core.db, resource.table(core.db, query, principal), {
+        where: [visible, ...resource.where(core.db, query, principal)],
         order: orderBy(resource.ordering, query.ordering, resource.defaultOrder),
         limit,
         offset,

@@ -46,7 +46,7 @@ export const identification = defineStage<IdentificationConfig>({
     const identifier = typeof body.uid_field === 'string' ? body.uid_field.trim() : ''
     if (identifier === '')
       return { kind: 'again', errors: fieldError('uid_field', 'This field is required.', 'required') }
-    if (identifier.length > longestIdentifier || /[\x00-\x1f\x7f]/.test(identifier))
+    if (identifier.length > longestIdentifier || !isPlainText(identifier))
       return { kind: 'again', errors: fieldError('uid_field', 'This is not a valid name.') }
     const password = inlinePassword(config, step)
     if (password !== null && (typeof body.password !== 'string' || body.password === ''))
@@ -133,9 +133,16 @@ async function purposeOfVisit(turn: Turn): Promise<{ application: string; loginH
   const parameters = new URL(next, 'http://own.invalid').searchParams
   const clientId = parameters.get('client_id') ?? ''
   const hint = parameters.get('login_hint') ?? ''
-  const name = application?.name ?? (await findApplicationName(turn.core.db, clientId))
+  const name =
+    application?.name ??
+    (isPlainText(clientId) ? await findApplicationName(turn.core.db, clientId) : undefined)
   return {
     application: name ?? '',
-    loginHint: /[\x00-\x1f\x7f]/.test(hint) ? '' : hint.slice(0, longestIdentifier),
+    loginHint: isPlainText(hint) ? hint.slice(0, longestIdentifier) : '',
   }
+}
+
+/** Without control characters and halves of surrogate pairs, which the database does not take. */
+function isPlainText(text: string): boolean {
+  return !/[\x00-\x1f\x7f]/.test(text) && text.isWellFormed()
 }

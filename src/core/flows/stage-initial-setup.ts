@@ -87,7 +87,12 @@ async function tokenErrors(turn: Turn, given: string): Promise<FieldErrors | nul
 }
 
 function problems(email: string, password: string, repeated: string): FieldErrors | null {
-  if (email !== '' && (email.length > 254 || !/^[^\s@]+@[^\s@]+$/.test(email)))
+  if (
+    email !== '' &&
+    (email.length > 254 ||
+      !/^[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+$/.test(email) ||
+      !email.isWellFormed())
+  )
     return fieldError('email', 'Enter a valid email address.')
   if ([...password].length < shortestPassword)
     return fieldError('password', `Password is too short (minimum ${shortestPassword}).`)

@@ -42,7 +42,7 @@ export async function answerTarget(
   const clientId = parameters.get('client_id')
   const redirectUri = parameters.get('redirect_uri')
   if (parameters.faulty === 'client_id' || parameters.faulty === 'redirect_uri')
-    return untrusted('invalid_request', 'The application sent a parameter twice that it may send once.')
+    return untrusted('invalid_request', 'The application sent a parameter twice, or one that cannot be read.')
   if (clientId === undefined) return untrusted('invalid_client', 'The application did not say who it is.')
   const provider = await loadProvider(core, core.db, { clientId })
   if (provider === undefined)

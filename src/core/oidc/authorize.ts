@@ -47,7 +47,7 @@ export async function authorizeGet(
   const { core } = oidc
   const parameters = readParameters(request.query)
   const found = await answerTarget(core, parameters)
-  if ('untrusted' in found) return refuseUntrusted(core, request, reply, found.untrusted)
+  if ('untrusted' in found) return refuseUntrusted(oidc, request, reply, found.untrusted)
   const { target } = found
   try {
     const authorize = checkRequest(target, parameters)

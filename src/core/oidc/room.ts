@@ -8,4 +8,6 @@ export interface Oidc {
   core: Core
   startFlow(request: FastifyRequest, reply: FastifyReply, start: FlowStart): Promise<FlowStarted>
   limit: FailureLimit
+  /** provider id → time in ms of the last event about a wrong redirect URI */
+  lastMismatchEvents: Map<number, number>
 }

@@ -25,6 +25,7 @@ export function registerOidcRoutes(app: CoreApp, core: Core, flows: Flows): void
     core,
     startFlow: (request, reply, start) => startFlow(core, flows, request, reply, start),
     limit: createFailureLimit({ limit: 20, windowMs: 60_000, now: () => core.now() }),
+    lastMismatchEvents: new Map(),
   }
   app.register(async scope => browserRoutes(scope as unknown as FastifyInstance, oidc))
   app.register(async scope => programRoutes(scope as unknown as FastifyInstance, oidc))

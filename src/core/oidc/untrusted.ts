@@ -1,17 +1,16 @@
 // A request whose client or redirect URI cannot be trusted: nothing is sent anywhere, a page says so, and the operator is told.
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Core } from '../core.ts'
 import { recordEvent } from '../events/record.ts'
 import type { UntrustedRequest } from './authorize-request.ts'
 import { sendPage } from './page.ts'
+import type { Oidc } from './room.ts'
 
 /** At most one event per provider in this time: anybody can send such requests. */
 const eventEveryMs = 600_000
-const lastEvents = new Map<number, number>()
 
 /** Answers 400 with a page that repeats nothing of the request. */
 export async function refuseUntrusted(
-  core: Core,
+  { core, lastMismatchEvents }: Oidc,
   request: FastifyRequest,
   reply: FastifyReply,
   { code, sentence, provider }: UntrustedRequest,
@@ -25,9 +24,9 @@ export async function refuseUntrusted(
   const now = core.now().getTime()
   if (
     provider !== undefined &&
-    now - (lastEvents.get(provider.id) ?? Number.NEGATIVE_INFINITY) > eventEveryMs
+    now - (lastMismatchEvents.get(provider.id) ?? Number.NEGATIVE_INFINITY) > eventEveryMs
   ) {
-    lastEvents.set(provider.id, now)
+    lastMismatchEvents.set(provider.id, now)
     const empty = provider.redirectUris.every(entry => entry.redirect_uri_type !== 'authorization')
     await recordEvent(core.db, {
       action: 'configuration_error',

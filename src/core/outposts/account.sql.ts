@@ -35,6 +35,12 @@ export async function setProviders(db: Queryable, outpostId: string, providers: 
   return row?.changed ?? 0
 }
 
+export async function addProviders(db: Queryable, outpostId: string, providers: number[]): Promise<number> {
+  return db.count(sql`
+    insert into ${db.t('outpost_providers')} (outpost_id, provider_id)
+    select ${outpostId}, id from unnest(${providers}::int[]) as id on conflict do nothing`)
+}
+
 export interface AccountRow {
   id: string
   name: string

@@ -10,6 +10,7 @@ import { insertUser } from '../users/new-user.sql.ts'
 import type { OutpostType } from './account.sql.ts'
 import {
   accountsOf,
+  addProviders,
   deleteOutpostRows,
   findEmbedded,
   firstConnection,
@@ -114,6 +115,16 @@ async function newToken(
     keyHash: sha256(key),
     keySealed: core.secrets.seal('token_key', key),
   })
+}
+
+/** Puts providers on an outpost, besides those it has. */
+export async function attachProviders(
+  tx: Tx,
+  core: Pick<Core, 'bus'>,
+  outpostId: string,
+  providers: number[],
+): Promise<void> {
+  if ((await addProviders(tx, outpostId, providers)) > 0) await outpostsChanged(tx, core, { outposts: [outpostId] })
 }
 
 /** Key of an outpost's token, for whoever starts its process. @throws Error when there is no such outpost or its key was not kept */

@@ -164,12 +164,3 @@ export async function touchInstances(db: Queryable, links: { outpostId: string; 
     from unnest(${links.map(l => l.outpostId)}::uuid[], ${links.map(l => l.instanceId)}::text[]) as l (outpost_id, instance_id)
     where i.outpost_id = l.outpost_id and i.instance_id = l.instance_id`)
 }
-
-/** True when this session was signed out by an outpost within the last ten seconds: replicas and second clicks say it again. */
-export async function isJustRevoked(db: Queryable, sessionId: string): Promise<boolean> {
-  const row = await db.first<{ known: boolean }>(sql`
-    select exists (
-      select from ${db.t('revocations')} where created_at > now() - interval '10 seconds' and session_id = ${sessionId}
-    ) as known`)
-  return row?.known ?? false
-}

@@ -3,23 +3,21 @@
 // Owns `/`, `/setup`, `/if/…`, `/flows/-/…`, `/application/launch/…`, `/static/dist/…` and the page for everything that is not there.
 // What the pages show comes from the API.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { errorText } from '../../log.ts'
-import { isUnavailable } from '../../pg/errors.ts'
 import { loadSession } from '../access.ts'
 import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
-import { ApiError, notFound } from '../errors.ts'
+import { notFound } from '../errors.ts'
 import { type Designation, defaultFlow } from '../flows/default-flow.ts'
 import { findFlow } from '../flows/flows.sql.ts'
 import { safeNext } from '../flows/next.ts'
 import { dropPlans } from '../flows/plans.sql.ts'
-import { sendPage } from '../oidc/page.ts'
 import { findApplication } from '../policies/applications.sql.ts'
 import { launchUrl } from '../policies/launch-url.ts'
 import { ensureCsrfCookie } from '../sessions/login.ts'
 import type { BrowserSession } from '../sessions/principal.ts'
 import { type BrandRow, findBrand } from './brand.sql.ts'
 import { hostnameOf, isKnownHost, unknownHost } from './known-host.ts'
+import { answerBrowser, sendDenied, splitQuery } from './problem-page.ts'
 import { createShells, type Shells } from './shell.ts'
 import { createStaticFiles } from './static.ts'
 
@@ -106,12 +104,13 @@ async function sendFlowPage(
   reply: FastifyReply,
   brand: BrandRow | undefined,
 ): Promise<FastifyReply> {
-  const { slug } = request.params as { slug: string }
+  const slug = slugOf(request)
   const flow = await findFlow(core.db, { slug }, null, hostnameOf(request.client.host))
   const over = flow?.setup_completed === true && flow.steps.some(step => step.type === 'initial_setup')
   if (flow === undefined || over) throw notFound()
   ensureCsrfCookie(core, request, reply)
-  const title = flow.title.replaceAll('%(app)s', '').trim()
+  // Which application it is stands in the plan, so such a title comes with the challenge.
+  const title = flow.title.includes('%(app)s') ? '' : flow.title
   return shells.send(reply, { entry: 'flow/main.tsx', brand, flow: { slug, title, layout: flow.layout } })
 }
 
@@ -155,6 +154,13 @@ async function sendToDefaultFlow(
   return reply.header('Cache-Control', 'no-store').redirect(`/if/flow/${slug}/${query}`)
 }
 
+/** @throws ApiError 404 for what can be no slug */
+function slugOf(request: FastifyRequest): string {
+  const { slug } = request.params as { slug: string }
+  if (!/^[-a-zA-Z0-9_]{1,255}$/.test(slug)) throw notFound()
+  return slug
+}
+
 /** Forgets how far the browser came, in the flow it goes back to, else in all. Another site cannot make it forget. */
 async function cancelFlow(
   { core }: Pages,
@@ -174,7 +180,7 @@ async function launchApplication(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const { slug } = request.params as { slug: string }
+  const slug = slugOf(request)
   const session: BrowserSession | null = await loadSession(core, request)
   const principal = session?.principal ?? null
   if (principal === null) return sendToLogin(reply, request.url)
@@ -191,61 +197,6 @@ function sendToLogin(reply: FastifyReply, url: string): FastifyReply {
   return reply.header('Cache-Control', 'no-store').redirect(to)
 }
 
-function sendDenied(reply: FastifyReply, sentence: string, status = 403): FastifyReply {
-  return sendPage(reply, {
-    status,
-    title: 'Access denied',
-    paragraphs: [sentence],
-    actions: [
-      { label: 'Your applications', href: library, primary: true },
-      { label: 'Use another account', href: '/flows/-/default/invalidation/' },
-    ],
-  })
-}
-
-/** A person sees a page, whatever failed. */
-function answerBrowser(
-  core: Core,
-  error: unknown,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): FastifyReply {
-  const home = [{ label: 'To the start page', href: '/', primary: true }]
-  if (error instanceof ApiError && error.status === 404) {
-    const paragraphs = ['There is nothing at this address.']
-    return sendPage(reply, { status: 404, title: 'Not found', paragraphs, actions: home })
-  }
-  if (error instanceof ApiError && error.status === 421)
-    return sendPage(reply, { status: 421, title: 'Unknown address', paragraphs: [error.message] })
-  if (error instanceof ApiError)
-    return sendPage(reply, {
-      status: error.status,
-      title: 'That did not work',
-      paragraphs: [error.message],
-      actions: home,
-    })
-  if (isUnavailable(error)) {
-    core.log.warning('database unavailable', { request_id: request.id, error: errorText(error) })
-    reply.header('Retry-After', '2')
-    const paragraphs = ['The service is not available right now. Please reload this page in a few seconds.']
-    return sendPage(reply, { status: 503, title: 'Just a moment', paragraphs })
-  }
-  const known = (error as { statusCode?: number }).statusCode ?? 500
-  const status = known >= 400 && known < 500 ? known : 500
-  if (status === 500)
-    core.log.error('request failed', {
-      request_id: request.id,
-      method: request.method,
-      path: splitQuery(request.url)[0],
-      error: errorText(error),
-      stack: error instanceof Error ? error.stack : undefined,
-    })
-  const paragraphs = [
-    'Something went wrong here. The number below helps your administrator to find out what.',
-  ]
-  return sendPage(reply, { status, title: 'That did not work', paragraphs, actions: home })
-}
-
 function takesHtml(request: FastifyRequest): boolean {
   return /text\/html|\*\/\*/.test(request.headers.accept ?? '')
 }
@@ -253,12 +204,6 @@ function takesHtml(request: FastifyRequest): boolean {
 function withSlash(url: string): string {
   const [path, query] = splitQuery(url)
   return `${path}/${query}`
-}
-
-/** Path, and the query with its question mark. */
-function splitQuery(url: string): [string, string] {
-  const at = url.indexOf('?')
-  return at === -1 ? [url, ''] : [url.slice(0, at), url.slice(at)]
 }
 
 function firstText(value: unknown): string {

@@ -1,6 +1,7 @@
 // Sessions of the outpost on top of a store: cookie values, sealing, and the lease, during which memory may answer.
 import { errorText, type Log } from '../../log.ts'
 import type { Claims } from '../../wire/outpost.ts'
+import { createCleanUp } from './clean-up.ts'
 import { type CookieKey, newCookieValue, readCookieValue, sha256 } from './cookie.ts'
 import { type Eviction, ends, subjectOf } from './eviction.ts'
 import { createLeaseCache, type Entry } from './lease-cache.ts'
@@ -78,6 +79,7 @@ interface Attempt {
  * @param options.leaseMs how long memory may answer, counted from before the read: 0 to 30,000
  * @param options.maxEntries cookies remembered at most
  * @param options.now ms since epoch
+ * @param options.cleanUpMs time between two clean-ups of the store; default five minutes
  * @throws RangeError for a lease out of range
  */
 export function createSessions(options: {
@@ -85,6 +87,7 @@ export function createSessions(options: {
   leaseMs: number
   maxEntries: number
   now?: () => number
+  cleanUpMs?: number
   log: Log
 }): Sessions {
   const { store, leaseMs, maxEntries, now = Date.now, log } = options
@@ -97,6 +100,7 @@ export function createSessions(options: {
   const attempts = new Set<Attempt>()
   const ending = new Set<Eviction>()
   const watch = createWatch({ store, periodMs: leaseMs || watchFloorMs, now, log, onGone: evict })
+  const cleanUp = createCleanUp({ store, log, periodMs: options.cleanUpMs })
   let storeDown = false
 
   function find(provider: SessionProvider, cookieValue: string): Found | Promise<Found> {
@@ -270,6 +274,7 @@ export function createSessions(options: {
     close: async () => {
       watch.close()
       cache.clear()
+      await cleanUp.close()
       await store.close()
     },
   }

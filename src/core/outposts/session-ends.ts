@@ -1,0 +1,101 @@
+// SESSION_END: what ended in Core ends at every outpost. The bus brings numbers of revocations; their rows are read once for all that
+// came together, whatever the number of links. Who was away is sent what it missed, up to a day of it.
+import { errorText, type Log } from '../../log.ts'
+import type { Bus } from '../../pg/bus.ts'
+import type { Db } from '../../pg/db.ts'
+import { instruction, type SessionEndArgs } from '../../wire/frames.ts'
+import { sessionEndMessage } from '../sessions/revoke.ts'
+import type { Link, Links } from './hub-link.ts'
+import { sendTo } from './hub-link.ts'
+import type { RevocationRow } from './hub.sql.ts'
+import { revocationsAfter, revocationsByIds, revocationsWithin } from './hub.sql.ts'
+
+export interface SessionEnds {
+  /** Sends a link every revocation after the last one it knows. */
+  replay(link: Link, lastKnown: number): Promise<void>
+  close(): void
+}
+
+const gatherMs = 5
+const retryMs = 1000
+/** A transaction's rows carry the time of its beginning; it may become visible this much later. */
+const overlapSeconds = 60
+const rememberMs = 120_000
+const pageSize = 500
+const backlogHigh = 1024 * 1024
+
+export function createSessionEnds(options: { db: Db; bus: Bus; links: Links; log: Log }): SessionEnds {
+  const { db, bus, links, log } = options
+  const waiting = new Set<number>()
+  /** what was sent to all links, by number, with the time */
+  const sent = new Map<number, number>()
+  let timer: NodeJS.Timeout | undefined
+  let readAt = performance.now()
+  let closed = false
+
+  const stopListening = bus.subscribe(sessionEndMessage, ({ id }) => {
+    if (typeof id !== 'number' || links.count() === 0) return
+    waiting.add(id)
+    timer ??= setTimeout(flush, gatherMs)
+  })
+
+  function flush(): void {
+    timer = undefined
+    const ids = [...waiting]
+    waiting.clear()
+    revocationsByIds(db, ids).then(deliver, error => {
+      log.warning('ended sessions could not be read yet', { count: ids.length, error: errorText(error) })
+      if (closed) return
+      for (const id of ids) waiting.add(id)
+      timer ??= setTimeout(flush, retryMs)
+    })
+  }
+
+  function deliver(rows: RevocationRow[]): void {
+    const now = performance.now()
+    for (const row of rows) {
+      if (sent.has(row.id)) continue
+      sent.set(row.id, now)
+      const text = frameOf(row)
+      for (const link of links.all()) if (concerns(link, row)) sendTo(link, text)
+    }
+  }
+
+  const stopResync = bus.onResync(async () => {
+    const startedAt = performance.now()
+    if (links.count() > 0) {
+      deliver(await revocationsWithin(db, (startedAt - readAt) / 1000 + overlapSeconds))
+    }
+    readAt = startedAt
+    for (const [id, at] of sent) if (startedAt - at > rememberMs) sent.delete(id)
+  })
+
+  return {
+    async replay(link, lastKnown) {
+      for (let after = lastKnown; link.open && !closed; ) {
+        const rows = await revocationsAfter(db, after, pageSize)
+        for (const row of rows) if (concerns(link, row)) sendTo(link, frameOf(row))
+        if (rows.length < pageSize) return
+        after = rows.at(-1)!.id
+        while (link.open && link.peer.backlog() > backlogHigh) await new Promise(resolve => setTimeout(resolve, 20))
+      }
+    },
+    close() {
+      closed = true
+      stopListening()
+      stopResync()
+      clearTimeout(timer)
+    },
+  }
+}
+
+/** An empty session id means nothing good to an outpost that does not know `user`. */
+function concerns(link: Link, row: RevocationRow): boolean {
+  return row.session_id !== '' || link.extended
+}
+
+function frameOf(row: RevocationRow): string {
+  const args: SessionEndArgs = { type: 'event.session.end', session_id: row.session_id, id: row.id }
+  if (row.user_uid !== null) args.user = row.user_uid
+  return JSON.stringify({ instruction: instruction.sessionEnd, args })
+}

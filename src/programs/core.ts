@@ -1,0 +1,213 @@
+// Core in a process: installation, routes, hub, embedded outpost, listeners. `server` and `start` share it.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { availableParallelism } from 'node:os'
+import type { Registry } from 'prom-client'
+import { createApp } from '../core/app.ts'
+import type { Core } from '../core/core.ts'
+import { createWebCertificates } from '../core/crypto/web-certificates.ts'
+import { type Bootstrap, install } from '../core/installation/install.ts'
+import { ensureEmbeddedOutpost } from '../core/outposts/account.ts'
+import { createHub } from '../core/outposts/hub.ts'
+import { createInProcessLink } from '../core/outposts/in-process-link.ts'
+import { isKnownHost } from '../core/pages/known-host.ts'
+import { registerRoutes } from '../core/routes.ts'
+import { createSecrets } from '../core/secrets.ts'
+import { createPasswords } from '../core/users/passwords.ts'
+import { type AccessLog, accessFragment } from '../http/access-log.ts'
+import { answerOnSocket } from '../http/errors.ts'
+import { createHealth, type Readiness } from '../http/health.ts'
+import { createListener } from '../http/listener.ts'
+import { requestId } from '../http/request-id.ts'
+import { createTrustedPeers, publicRequest, type TrustedPeers } from '../http/trusted-peers.ts'
+import { errorText, type Log } from '../log.ts'
+import { createOutpost, type Outpost } from '../proxy/outpost.ts'
+import type { Settings } from '../settings.ts'
+import { version } from '../version.ts'
+import { webDist } from '../../web/build.ts'
+import type { Database } from './database.ts'
+import { openEmbeddedSessions } from './sessions.ts'
+import type { Shutdown } from './shutdown.ts'
+import { defaultCertificate } from './tls.ts'
+
+export interface RunningCore {
+  core: Core
+  outpost: Outpost
+  /** readiness of the whole process, for the metrics listener */
+  ready(): Promise<Readiness>
+  /** true when this start created the installation */
+  firstStart: boolean
+  setupCompleted: boolean
+  /** the addresses as bound */
+  addresses: { http: readonly { host: string; port: number }[] }
+}
+
+/** One hash takes a core for 35 ms; the rest of the process needs one as well. */
+const hashers = Math.max(1, availableParallelism() - 1)
+
+/**
+ * Starts Core and its embedded outpost on the HTTP listeners; resolves once both serve.
+ * @throws what ends the start
+ */
+export async function startCore(options: {
+  settings: Settings
+  database: Database
+  baseUrl: URL
+  secretKey: string
+  bootstrap: Bootstrap
+  registry: Registry
+  log: Log
+  accessLog: AccessLog
+  shutdown: Shutdown
+  /** runs with Core made and before anything listens, e.g. to add the demo */
+  beforeListening?: (core: Core) => Promise<void>
+}): Promise<RunningCore> {
+  const { settings, database, log, accessLog, shutdown } = options
+  const trusted = createTrustedPeers(settings.get('AUTHENTIK_LISTEN__TRUSTED_PROXY_CIDRS'))
+  const secrets = createSecrets(options.secretKey)
+  const passwords = createPasswords({ concurrency: hashers })
+  const installation = await install({ db: database.db, secrets, passwords, bootstrap: options.bootstrap, log })
+  const core: Core = {
+    db: database.db,
+    bus: database.bus,
+    log,
+    secrets,
+    passwords,
+    baseUrl: options.baseUrl,
+    trusted,
+    installationId: installation.id,
+    version,
+    buildHash: '',
+    cookieDomain: settings.get('AUTHENTIK_COOKIE_DOMAIN'),
+    webDirectory: webDist,
+    setupToken: settings.get('POSTERN_SETUP_TOKEN'),
+    now: () => new Date(),
+  }
+  await core.db.transaction(tx => ensureEmbeddedOutpost(tx, core))
+  await options.beforeListening?.(core)
+
+  const app = createApp(core)
+  registerRoutes(app, core)
+  await app.ready()
+  shutdown.add('Core', () => app.close())
+  const hub = createHub(core)
+  shutdown.add('hub', () => hub.close())
+
+  const sessions = await openEmbeddedSessions({ settings, pool: database.pool, log })
+  const outpost = createOutpost({
+    link: createInProcessLink({ core, app, hub }),
+    embedded: true,
+    sessions,
+    browserUrl: options.baseUrl.origin,
+    isCoreHost: host => isKnownHost(host, options.baseUrl, false),
+    trusted,
+    version,
+    log: log.child('authentik.outpost'),
+    accessLog,
+    registry: options.registry,
+    leaseMs: settings.get('POSTERN_SESSION_LEASE') * 1000,
+  })
+  shutdown.add('embedded outpost', () => outpost.close())
+
+  const ready = () => readiness(database, outpost)
+  const health = createHealth({ ready })
+  const coreHandler = logged(app.routing, accessLog, trusted)
+  const serve = {
+    handler: (request: IncomingMessage, response: ServerResponse) => {
+      if (outpost.handle(request, response)) return
+      if (health.handle(request, response)) return
+      coreHandler(request, response)
+    },
+    upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      if (hub.handleUpgrade(request, socket, head)) return
+      if (outpost.upgrade(request, socket, head)) return
+      answerOnSocket(socket, 404)
+    },
+    trusted,
+    proxyProtocol: true,
+    log,
+  }
+  const http = await createListener({
+    name: 'HTTP',
+    setting: 'AUTHENTIK_LISTEN__HTTP',
+    listen: settings.get('AUTHENTIK_LISTEN__HTTP'),
+    ...serve,
+  })
+  shutdown.add('HTTP listener', () => http.close())
+  await startHttps(settings, core, outpost, serve, shutdown)
+  shutdown.add('tunnels', () => outpost.drain())
+  await outpost.start()
+  return {
+    core,
+    outpost,
+    ready,
+    firstStart: installation.created,
+    setupCompleted: installation.setupCompleted,
+    addresses: { http: http.addresses },
+  }
+}
+
+/** The TLS listener: an application's certificate by name, else a brand's, else the installation's own self-signed one. */
+async function startHttps(
+  settings: Settings,
+  core: Core,
+  outpost: Outpost,
+  serve: Pick<Parameters<typeof createListener>[0], 'handler' | 'upgrade' | 'trusted' | 'proxyProtocol' | 'log'>,
+  shutdown: Shutdown,
+): Promise<void> {
+  const listen = settings.get('AUTHENTIK_LISTEN__HTTPS')
+  if (listen.length === 0) return
+  const certificates = await createWebCertificates(core)
+  shutdown.add('web certificates', () => certificates.close())
+  const https = await createListener({
+    name: 'HTTPS',
+    setting: 'AUTHENTIK_LISTEN__HTTPS',
+    listen,
+    tls: {
+      ...(await defaultCertificate()),
+      sni: name => outpost.sni(name) ?? certificates.find(name),
+    },
+    ...serve,
+  })
+  shutdown.add('HTTPS listener', () => https.close())
+}
+
+/** Ready = the database answers, the bus hears, the outpost serves. */
+async function readiness(database: Database, outpost: Outpost): Promise<Readiness> {
+  const checks: Record<string, string> = {
+    database: await database.db.ping(1000).then(() => 'ok', errorText),
+    bus: database.bus.healthy() ? 'ok' : 'degraded: messages wait for the next resync',
+  }
+  for (const [name, text] of Object.entries((await outpost.ready()).checks)) checks[`outpost_${name}`] = text
+  // A deaf bus only makes messages late; it is shown, and is no reason to take the process out of service.
+  const ok = Object.entries(checks).every(([name, text]) => name === 'bus' || text === 'ok')
+  return { ok, checks }
+}
+
+/** Core's own access lines, in the same form as the outpost's. */
+function logged(
+  handler: (request: IncomingMessage, response: ServerResponse) => void,
+  accessLog: AccessLog,
+  trusted: TrustedPeers,
+) {
+  return (request: IncomingMessage, response: ServerResponse): void => {
+    const began = performance.now()
+    response.once('close', () => {
+      const client = publicRequest(request, trusted)
+      accessLog.write({
+        uri: request.url ?? '',
+        host: client.host,
+        logger: 'authentik.core',
+        method: request.method ?? '',
+        remote: client.clientAddress,
+        requestId: requestId(request),
+        runtimeMs: performance.now() - began,
+        scheme: client.scheme,
+        size: Number(response.getHeader('content-length') ?? 0),
+        status: response.statusCode,
+        fragment: accessFragment({ userAgent: request.headers['user-agent'] ?? '' }),
+      })
+    })
+    handler(request, response)
+  }
+}

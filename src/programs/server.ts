@@ -1,0 +1,60 @@
+// Core for production: identity provider, API and embedded outpost on one listener.
+import { createMetricsListener, createRegistry } from '../http/metrics.ts'
+import type { Settings } from '../settings.ts'
+import { startCore, type RunningCore } from './core.ts'
+import { openDatabase } from './database.ts'
+import type { Start } from './start-context.ts'
+
+/** Starts Core; resolves once it serves. @throws what ends the start */
+export async function startServer({ settings, log, accessLog, shutdown }: Start): Promise<void> {
+  const registry = createRegistry()
+  let running: RunningCore | undefined
+  const metrics = await createMetricsListener({
+    listen: settings.get('AUTHENTIK_LISTEN__METRICS'),
+    setting: 'AUTHENTIK_LISTEN__METRICS',
+    registry,
+    ready: async () => running?.ready() ?? { ok: false, checks: { start: 'not finished yet' } },
+    log,
+  })
+  shutdown.add('metrics listener', () => metrics.close({ graceMs: 0 }))
+  const database = await openDatabase({
+    targets: targetsOf(settings),
+    role: 'server',
+    migrations: settings.get('POSTERN_MIGRATE') === 'off' ? 'check' : 'apply',
+    log,
+    shutdown,
+  })
+  running = await startCore({
+    settings,
+    database,
+    baseUrl: new URL(settings.get('POSTERN_BASE_URL')),
+    secretKey: settings.get('AUTHENTIK_SECRET_KEY'),
+    bootstrap: bootstrapOf(settings),
+    registry,
+    log,
+    accessLog,
+    shutdown,
+  })
+  if (!running.setupCompleted)
+    log.warning('the installation has no administrator password yet', {
+      url: `${running.core.baseUrl.origin}/if/flow/initial-setup/`,
+    })
+  log.info('server is ready', { base_url: running.core.baseUrl.origin })
+}
+
+export function targetsOf(settings: Settings) {
+  return {
+    main: settings.postgresTarget,
+    direct: settings.directTarget,
+    schema: settings.get('AUTHENTIK_POSTGRESQL__DEFAULT_SCHEMA'),
+  }
+}
+
+/** What the environment says about the first administrator. */
+export function bootstrapOf(settings: Settings) {
+  return {
+    password: settings.get('AUTHENTIK_BOOTSTRAP_PASSWORD') || undefined,
+    token: settings.get('AUTHENTIK_BOOTSTRAP_TOKEN') || undefined,
+    email: settings.get('AUTHENTIK_BOOTSTRAP_EMAIL') || undefined,
+  }
+}
