@@ -3,7 +3,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { after, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from 'pg'
@@ -28,6 +28,15 @@ export interface TestServer {
 }
 
 /**
+ * Folder of another PostgreSQL than npm's, by POSTERN_TEST_PG_BIN (e.g. /usr/lib/postgresql/15/bin, from Debian's postgresql-15),
+ * so that any test runs against that version.
+ */
+export function testProgram(): { program: string } | undefined {
+  const bin = process.env.POSTERN_TEST_PG_BIN
+  return bin === undefined || bin === '' ? undefined : { program: dirname(bin.replace(/\/+$/, '')) }
+}
+
+/**
  * The server of this run: the one named by POSTERN_TEST_POSTGRES, else a new one in a folder of its own, without fsync.
  * `stop` ends only what this call started.
  */
@@ -43,6 +52,7 @@ export async function startTestServer(): Promise<TestServer> {
     log: silentLog,
     maxConnections: 200,
     endWithUs: true,
+    ...testProgram(),
     settings: {
       fsync: 'off',
       full_page_writes: 'off',

@@ -1,5 +1,5 @@
 // A real PostgreSQL from npm for `npm start` and the tests, reachable by a unix socket only. Never for production.
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { chown, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -97,12 +97,19 @@ async function initialise(files: EmbeddedFiles, data: string, log: Log): Promise
   log.info('creating the embedded PostgreSQL database', { path: data })
   try {
     const flags = ['-U', 'postgres', '--pwfile', passwordFile, '-A', 'scram-sha-256', '-E', 'UTF8']
-    const locale = ['--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--no-instructions', '--no-sync']
-    await run(files.initdb, ['-D', fresh, ...flags, ...locale], files.owner, files.home)
+    const quick = ['--no-instructions', '--no-sync']
+    await run(files.initdb, ['-D', fresh, ...flags, ...localeFlags(files), ...quick], files.owner, files.home)
     await rename(fresh, data)
   } finally {
     await rm(passwordFile, { force: true })
   }
+}
+
+/** Orders by code point everywhere; before PostgreSQL 17 that takes the system's C locale. */
+function localeFlags(files: EmbeddedFiles): string[] {
+  const { stdout } = spawnSync(files.postgres, ['--version'], { encoding: 'utf8' })
+  const major = Number(/\b(\d+)/.exec(stdout)?.[1] ?? 18)
+  return major >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : ['--locale=C.UTF-8']
 }
 
 function run(program: string, args: string[], owner: Owner, cwd: string): Promise<void> {

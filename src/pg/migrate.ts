@@ -10,6 +10,7 @@ import { lockKey } from './lock-key.ts'
 import { checksum, type Migration, quoteName } from './migrations.ts'
 import { splitSql } from './split-sql.ts'
 import { describeTarget, type PgTarget } from './target.ts'
+import { bossSchema } from './tasks/boss-schema.ts'
 
 /**
  * - `database_newer`: it was migrated by a newer program
@@ -46,7 +47,7 @@ export interface MigrateOptions {
   log: Log
   /** `check` only says what is missing, by an error. */
   mode: 'apply' | 'check'
-  /** Text for further placeholders `:name` in the files, beside `:schema`. */
+  /** Text for further placeholders `:name` in the files, beside `:schema` and `:pgboss`. */
   placeholders?: Record<string, string>
   /** Called once when another process is found migrating. */
   onWait?: () => void
@@ -188,7 +189,11 @@ async function createTable(client: Client, schema: string): Promise<void> {
 }
 
 async function apply(client: Client, migration: Migration, options: MigrateOptions): Promise<void> {
-  const text = fill(migration.sql, { schema: quoteName(options.schema), ...options.placeholders })
+  const text = fill(migration.sql, {
+    schema: quoteName(options.schema),
+    pgboss: bossSchema(options.schema),
+    ...options.placeholders,
+  })
   const table = `${quoteName(options.schema)}.migrations`
   const row = [migration.id, migration.name, checksum(migration), options.appVersion]
   const start = `insert into ${table} (id, name, checksum, app_version) values ($1, $2, $3, $4)

@@ -1,30 +1,26 @@
 // Core in a process: installation, routes, hub, embedded outpost, listeners. `server` and `start` share it.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { availableParallelism } from 'node:os'
 import type { Registry } from 'prom-client'
 import { createApp } from '../core/app.ts'
 import type { Core } from '../core/core.ts'
 import { createWebCertificates } from '../core/crypto/web-certificates.ts'
-import { type Bootstrap, install } from '../core/installation/install.ts'
 import { ensureEmbeddedOutpost } from '../core/outposts/account.ts'
 import { createHub } from '../core/outposts/hub.ts'
 import { createInProcessLink } from '../core/outposts/in-process-link.ts'
 import { isKnownHost } from '../core/pages/known-host.ts'
 import { registerRoutes } from '../core/routes.ts'
-import { createSecrets } from '../core/secrets.ts'
-import { createPasswords } from '../core/users/passwords.ts'
 import { type AccessLog, accessFragment } from '../http/access-log.ts'
 import { answerOnSocket } from '../http/errors.ts'
 import { createHealth, type Readiness } from '../http/health.ts'
 import { createListener } from '../http/listener.ts'
 import { requestId } from '../http/request-id.ts'
 import { createTrustedPeers, publicRequest, type TrustedPeers } from '../http/trusted-peers.ts'
-import { errorText, type Log } from '../log.ts'
+import { errorText } from '../log.ts'
 import { createOutpost, type Outpost } from '../proxy/outpost.ts'
 import type { Settings } from '../settings.ts'
 import { version } from '../version.ts'
-import { webDist } from '../../web/build.ts'
+import { type CoreOptions, openCore } from './core-context.ts'
 import type { Database } from './database.ts'
 import { openEmbeddedSessions } from './sessions.ts'
 import type { Shutdown } from './shutdown.ts'
@@ -42,21 +38,12 @@ export interface RunningCore {
   addresses: { http: readonly { host: string; port: number }[] }
 }
 
-/** One hash takes a core for 35 ms; the rest of the process needs one as well. */
-const hashers = Math.max(1, availableParallelism() - 1)
-
 /**
  * Starts Core and its embedded outpost on the HTTP listeners; resolves once both serve.
  * @throws what ends the start
  */
-export async function startCore(options: {
-  settings: Settings
-  database: Database
-  baseUrl: URL
-  secretKey: string
-  bootstrap: Bootstrap
+export async function startCore(options: Omit<CoreOptions, 'trusted'> & {
   registry: Registry
-  log: Log
   accessLog: AccessLog
   shutdown: Shutdown
   /** runs with Core made and before anything listens, e.g. to add the demo */
@@ -64,25 +51,7 @@ export async function startCore(options: {
 }): Promise<RunningCore> {
   const { settings, database, log, accessLog, shutdown } = options
   const trusted = createTrustedPeers(settings.get('AUTHENTIK_LISTEN__TRUSTED_PROXY_CIDRS'))
-  const secrets = createSecrets(options.secretKey)
-  const passwords = createPasswords({ concurrency: hashers })
-  const installation = await install({ db: database.db, secrets, passwords, bootstrap: options.bootstrap, log })
-  const core: Core = {
-    db: database.db,
-    bus: database.bus,
-    log,
-    secrets,
-    passwords,
-    baseUrl: options.baseUrl,
-    trusted,
-    installationId: installation.id,
-    version,
-    buildHash: '',
-    cookieDomain: settings.get('AUTHENTIK_COOKIE_DOMAIN'),
-    webDirectory: webDist,
-    setupToken: settings.get('POSTERN_SETUP_TOKEN'),
-    now: () => new Date(),
-  }
+  const { core, installation } = await openCore({ ...options, trusted })
   await core.db.transaction(tx => ensureEmbeddedOutpost(tx, core))
   await options.beforeListening?.(core)
 

@@ -58,7 +58,7 @@ export async function start({ settings, log, accessLog, shutdown }: Start): Prom
         standalone = await ensureProxyEnv({ core, data, outpost, targets, adminTarget, baseUrl, log })
     },
   })
-  await startWork({ core: running.core, database, registry, log, shutdown })
+  startWork({ core: running.core, log, shutdown })
   process.stdout.write(
     banner({
       coreUrl: baseUrl.origin,

@@ -1,6 +1,6 @@
 // Where browsers and tokens point to: Core tells an outpost the addresses under the name the outpost itself used, which need not be
 // the name that browsers use.
-import type { OidcConfiguration } from '../wire/outpost.ts'
+import type { OidcConfiguration, OutpostConfigRead } from '../wire/outpost.ts'
 
 export interface Endpoints {
   issuer: string
@@ -14,6 +14,18 @@ export interface PublicCore {
   embedded: boolean
   /** standalone: the address browsers use, when it differs; embedded: the public address of Core. Empty: nothing is rewritten. */
   url: string
+}
+
+/**
+ * @param config of the outpost, as Core gave it
+ * @param outpost.browserUrl standalone: the setting, which goes before Core's; embedded: Core's public address, for when the outpost has none
+ */
+export function publicCoreOf(
+  config: OutpostConfigRead,
+  { embedded, browserUrl = '' }: { embedded: boolean; browserUrl?: string },
+): PublicCore {
+  const url = embedded ? config.authentik_host || browserUrl : browserUrl || config.authentik_host_browser
+  return { embedded, url: url ?? '' }
 }
 
 /**

@@ -1,5 +1,6 @@
 // Passing a request to the application behind the outpost and its answer back, streaming both ways, with back-pressure. Answers that
 // last are watched, so that they end when the session does.
+import type { IncomingHttpHeaders } from 'node:http'
 import { Agent, type Dispatcher, errors } from 'undici'
 import { errorText } from '../log.ts'
 import { upstreamHeaders, upstreamHost, upstreamOrigin } from './client-headers.ts'
@@ -139,7 +140,12 @@ function onRequestStart(this: Passing, controller: Dispatcher.DispatchController
   if (this.x.res.destroyed) controller.abort(new Error('client went away'))
 }
 
-function onResponseStart(this: Passing, controller: Dispatcher.DispatchController, status: number): void {
+function onResponseStart(
+  this: Passing,
+  controller: Dispatcher.DispatchController,
+  status: number,
+  parsed: IncomingHttpHeaders,
+): void {
   if (status < 200) return
   const { x } = this
   this.status = status
@@ -150,8 +156,8 @@ function onResponseStart(this: Passing, controller: Dispatcher.DispatchControlle
   const headers = answerHeaders(controller.rawHeaders)
   if (x.cookies !== null) for (const cookie of x.cookies) headers.push('Set-Cookie', cookie)
   x.res.writeHead(status, headers)
-  // What has no body yet (events, long polls) is flushed; what follows at once goes out in one write.
-  setImmediate(flushHeaders, this)
+  // Events and the like may have no body for long, so their head goes out alone; an announced body follows at once, in one write.
+  if (parsed['content-length'] === undefined) setImmediate(flushHeaders, this)
 }
 
 function flushHeaders(passing: Passing): void {

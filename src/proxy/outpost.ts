@@ -8,22 +8,24 @@ import type { Registry } from 'prom-client'
 import type { AccessLog } from '../http/access-log.ts'
 import type { Readiness } from '../http/health.ts'
 import type { TrustedPeers } from '../http/trusted-peers.ts'
-import { errorText, type Log, type LogLevel } from '../log.ts'
+import { errorText, type Log } from '../log.ts'
 import { type Frame, type HelloArgs, instruction } from '../wire/frames.ts'
 import { LinkError, type OutpostLink } from '../wire/link.ts'
 import type { OutpostInstance } from '../wire/outpost.ts'
 import { createRedemptions } from './callback.ts'
 import { createCertificates } from './certificates.ts'
 import { type Configuration, emptyConfiguration, loadConfiguration } from './configuration.ts'
+import { publicCoreOf } from './endpoints.ts'
 import type { Parts } from './exchange.ts'
 import { createForwarder } from './forward.ts'
 import { createHeaderLogins } from './header-login.ts'
 import { helloArgs } from './hello.ts'
+import { logLevelOf } from './log-level.ts'
 import { createOutpostMetrics } from './metrics.ts'
 import { createMisconfigurationReport } from './misconfiguration.ts'
 import { createRevocations, type Revocations } from './revocations.ts'
-import { createRouter } from './router.ts'
-import { route, routeUpgrade, type Serving } from './routes.ts'
+import { route, routeUpgrade } from './routes.ts'
+import { buildServing, type Serving } from './serving.ts'
 import type { Sessions } from './sessions/sessions.ts'
 import { createStartUp } from './start-up.ts'
 import { createTunnels } from './upgrade.ts'
@@ -112,7 +114,6 @@ export function createOutpost(options: OutpostOptions): Outpost {
   let revocations: Revocations | null = null
   let configuration = emptyConfiguration
   let serving: Serving | null = null
-  let tls = new Map<string, SecureContext>()
   let problem = 'Core has not answered yet'
   let connected = false
   let refreshedAt: number | null = null
@@ -161,7 +162,7 @@ export function createOutpost(options: OutpostOptions): Outpost {
     },
     handle: (req, res) => route(serving, req, res, embedded),
     upgrade: (req, socket, head) => routeUpgrade(serving, req, socket, head, embedded),
-    sni: servername => tls.get(servername.toLowerCase()),
+    sni: servername => serving?.certificates.get(servername.toLowerCase()),
     async ready() {
       const checks: Record<string, string> = { configuration: serving === null ? problem : 'ok' }
       if (parts !== null) checks.sessions = await parts.sessions.check().then(() => 'ok', errorText)
@@ -215,7 +216,11 @@ export function createOutpost(options: OutpostOptions): Outpost {
         log.warning('session_backend changed in Core, it applies after a restart of the outpost')
       instance = next
       metrics.named(next)
-      const compile = { outpostName: next.name, version: versionText(), core: publicCore(next) }
+      const compile = {
+        outpostName: next.name,
+        version: options.build ? `${options.version}.${options.build}` : options.version,
+        core: publicCoreOf(next.config, options),
+      }
       configuration = await loadConfiguration(configuration, { link, certificates, log: appLog, compile })
       swap(parts)
       revision = target
@@ -237,18 +242,9 @@ export function createOutpost(options: OutpostOptions): Outpost {
   }
 
   function swap(shared: Parts): void {
-    const loaded = [...configuration.loaded.values()]
-    if (loaded.length === 0 && !embedded)
+    if (configuration.loaded.size === 0 && !embedded)
       log.warning('No providers assigned to this outpost, check outpost configuration in authentik')
-    const certificatesByName = new Map<string, SecureContext>()
-    for (const { application, tls: context } of loaded)
-      if (context !== null) certificatesByName.set(application.hostname, context)
-    const router = createRouter(
-      loaded.map(({ application }) => application),
-      options.isCoreHost ?? (() => false),
-    )
-    tls = certificatesByName
-    serving = { parts: shared, router, tunnels }
+    serving = buildServing(configuration, { parts: shared, tunnels, isCoreHost: options.isCoreHost })
   }
 
   function schedule(seconds: number): void {
@@ -263,20 +259,9 @@ export function createOutpost(options: OutpostOptions): Outpost {
 
   function applyLevel({ config }: OutpostInstance): void {
     if (embedded) return
-    const level = levelOf(config.log_level)
+    const level = logLevelOf(config.log_level)
     log.setLevel(level)
     accessLog.setEnabled(level !== 'warning' && level !== 'error')
-  }
-
-  function publicCore({ config }: OutpostInstance) {
-    const url = embedded
-      ? config.authentik_host || options.browserUrl || ''
-      : options.browserUrl || config.authentik_host_browser || ''
-    return { embedded, url }
-  }
-
-  function versionText(): string {
-    return options.build ? `${options.version}.${options.build}` : options.version
   }
 
   function hello(): HelloArgs {
@@ -310,11 +295,4 @@ export function createOutpost(options: OutpostOptions): Outpost {
     metrics.connected(false)
     revocations?.disconnected()
   }
-}
-
-function levelOf(text: string | undefined): LogLevel {
-  if (text === undefined || text === '') return 'info'
-  const level = text.toLowerCase()
-  if (level === 'trace' || level === 'info' || level === 'warning' || level === 'error') return level
-  return 'debug'
 }

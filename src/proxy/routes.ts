@@ -21,17 +21,9 @@ import { type Front, frontOf, handleForwardAuth, urlOf } from './forward-auth.ts
 import { handleStart } from './login.ts'
 import { handleProxied } from './proxy-mode.ts'
 import { type RequestHead, readHead } from './request-head.ts'
-import type { Router } from './router.ts'
+import type { Serving } from './serving.ts'
 import { handleSignOut } from './sign-out.ts'
 import { signatureOf } from './signature.ts'
-import type { Tunnels } from './upgrade.ts'
-
-/** What is needed to serve; null parts until the first configuration is there. */
-export interface Serving {
-  readonly parts: Parts
-  readonly router: Router
-  readonly tunnels: Tunnels
-}
 
 type Handler = (x: Exchange) => void | Promise<void>
 
@@ -44,6 +36,7 @@ const ownPaths: Record<string, Handler> = {
 
 /**
  * Answers a request, or leaves it.
+ * @param serving null until the first configuration is there
  * @param embedded what belongs to no application is Core's
  * @returns false when the request is not the outpost's
  */

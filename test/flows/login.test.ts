@@ -149,7 +149,7 @@ test('with the password on a page of its own, an unknown name looks like a known
 
 test('no stage is skipped by an empty, foreign or early answer', async t => {
   const test = await startCore(t)
-  await addUser(test, 'alice')
+  const alice = await addUser(test, 'alice')
   await addFlow(test, 'steps', 'authentication', [
     ['identification', {}],
     ['password', {}],
@@ -163,6 +163,10 @@ test('no stage is skipped by an empty, foreign or early answer', async t => {
     { component: 'ak-stage-user-login', remember_me: true },
   ])
     assert.equal((await browser.answer('steps', body)).component, 'ak-stage-identification')
+  const rest = { uid_field: 'alice', password: alice.password, remember_me: true }
+  for (const component of ['ak-stage-password', 'ak-stage-user-login', undefined])
+    assert.equal((await browser.answer('steps', { ...rest, component })).component, 'ak-stage-identification')
+  assert.equal((await test.core.db.rows(sql`select 1 from flow_plans`)).length, 0, 'none was looked at')
   await browser.answer('steps', { component: 'ak-stage-identification', uid_field: 'alice' })
   for (const body of [
     {},

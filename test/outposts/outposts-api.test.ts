@@ -30,15 +30,15 @@ test('the official client creates, lists, updates and deletes outposts', async t
   assert.deepEqual(made.providers, [one, two])
   assert.equal(made.tokenIdentifier, `ak-outpost-${made.pk}-api`)
   assert.equal(made.refreshIntervalS, 300)
-  assert.equal(made.managed, null)
-  assert.equal(made.serviceConnectionObj, null)
+  assert.equal(made.managed ?? null, null)
+  assert.equal(made.serviceConnectionObj ?? null, null)
   assert.deepEqual([made.config.log_level, made.config.unknown, made.config.session_backend], ['debug', 1, ''])
   const [provider, unused] = made.providersObj
   assert.equal(provider?.name, 'one')
   assert.equal(provider?.component, 'ak-provider-proxy-form')
   assert.equal(provider?.assignedApplicationSlug, 'one')
   assert.equal(provider?.propertyMappings?.length, 2)
-  assert.equal(unused?.assignedApplicationSlug, null)
+  assert.equal(unused?.assignedApplicationSlug ?? null, null)
 
   const second = await api.outpostsInstancesCreate({
     outpostRequest: { name: 'a second', type, providers: [two], config: {} },
@@ -185,7 +185,7 @@ test('an outpost is told about its providers with their secrets, in one statemen
     [row.pk, row.clientId, row.clientSecret, row.cookieSecret],
     [one, 'client-one', 'secret of one', 'cookie of one'],
   )
-  assert.deepEqual([row.externalHost, row.mode, row.certificate], ['https://one.example.com', 'proxy', null])
+  assert.deepEqual([row.externalHost, row.mode, row.certificate ?? null], ['https://one.example.com', 'proxy', null])
   assert.deepEqual([row.accessTokenValidity, row.scopesToRequest], [600, ['openid', 'profile']])
   assert.deepEqual([row.assignedApplicationSlug, row.assignedApplicationName], ['one', 'App one'])
   assert.deepEqual(row.oidcConfiguration, {

@@ -1,4 +1,9 @@
-// The flow executor as the rest of Core sees it: Core, and what other rooms do when a flow they started is over.
+// Flows: signing in and out, consent, set-up. A flow is a list of stages; a browser goes through it with a plan, one row of `flow_plans`,
+// and the dispatcher in advance.ts says what comes next. planning.ts decides who may begin, executor.ts serves one request, one file
+// stage-….ts each knows what one stage asks and how it judges the answer; stages.ts lists their kinds.
+//
+// Owns `/api/v3/flows/executor/…`, the tables flow_plans and user_consents. Another room enters by `startFlow` (start.ts) and gets the
+// browser back through the end it registers here. Who somebody is comes from users/, sessions are begun and ended by sessions/login.ts.
 import type { FastifyRequest } from 'fastify'
 import type { Core } from '../core.ts'
 import type { BrowserSession } from '../sessions/principal.ts'

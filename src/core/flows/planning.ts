@@ -1,6 +1,5 @@
 // The first look at a flow: may this visitor run it at all, and which of its stages?
 import { notFound } from '../errors.ts'
-import { askedParameter } from '../oidc/fresh-login.ts'
 import { mayAccess } from '../policies/bindings.ts'
 import { isBound } from './advance.ts'
 import { safeNext } from './next.ts'
@@ -45,7 +44,7 @@ export async function planAnew(visit: Visit): Promise<Planned> {
   if (flow.setup_completed && flow.steps.some(step => step.type === 'initial_setup')) throw notFound()
   const { context } = plan
   const signedIn = session !== null && session.principal !== null
-  if (flow.designation === 'authentication' && signedIn && !wantsNewLogin(visit))
+  if (flow.designation === 'authentication' && signedIn && context.reauthenticate !== true)
     return { kind: 'elsewhere', to: endWithoutStages(context) }
   if (flow.authentication === 'require_authenticated' && !signedIn)
     return { kind: 'elsewhere', to: loginPage(visit) }
@@ -63,18 +62,6 @@ export async function planAnew(visit: Visit): Promise<Planned> {
     if (!(await isBound(visit, step))) plan.steps = plan.steps.filter(other => other !== step)
   }
   return { kind: 'planned' }
-}
-
-/**
- * Somebody who is signed in signs in again when the plan says so, or when it leads to an authorization request that was made later than
- * the last login: that request only comes here when it asks for a newer one.
- */
-function wantsNewLogin({ plan, session }: Visit): boolean {
-  const { reauthenticate, next } = plan.context
-  if (reauthenticate === true) return true
-  if (next === undefined || !next.startsWith('/application/o/authorize/?')) return false
-  const asked = new URL(next, 'http://own.invalid').searchParams.get(askedParameter)
-  return Number.parseInt(asked ?? '', 10) > (session?.authAt?.getTime() ?? 0)
 }
 
 function meetsRequirement({ flow, session, plan }: Visit): boolean {

@@ -31,7 +31,8 @@ export const password = defineStage<PasswordConfig>({
     if (typeof body.password !== 'string' || body.password === '')
       return { kind: 'again', errors: fieldError('password', 'This field is required.', 'required') }
     const { db } = turn.core
-    const account = pending.id === null ? undefined : await findAccount(db, pending.id)
+    // Asked for nobody as well (no user has the id 0), so that both take as long.
+    const account = await findAccount(db, pending.id ?? 0)
     const right = await verifyPassword(turn.core, {
       account: account ?? null,
       identifier: pending.identifier,

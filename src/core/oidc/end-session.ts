@@ -4,7 +4,6 @@ import { timingSafeEqual } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { loadSession } from '../access.ts'
 import type { Core } from '../core.ts'
-import { launchUrl } from '../policies/launch-url.ts'
 import { sidOf } from '../sessions/cookie.ts'
 import type { BrowserSession } from '../sessions/principal.ts'
 import { subOf } from './claims.ts'
@@ -14,6 +13,7 @@ import { type Parameters, readParameters } from './parameters.ts'
 import { loadProvider, type Provider } from './provider.ts'
 import { isRegisteredUri } from './redirect-uri.ts'
 import type { Oidc } from './room.ts'
+import { signedOutPath, unknownApplication } from './signed-out.ts'
 import { revokeOfSession } from './tokens.sql.ts'
 import { issuerOf } from './urls.ts'
 
@@ -65,49 +65,6 @@ export async function endInvalidation(
   if (provider !== undefined)
     await revokeOfSession(core.db, { providerId: provider.id, sessionId: String(data.session_id) })
   return { to: String(data.to) }
-}
-
-/** GET /application/o/<slug>/signed-out/: what a user may do next. */
-export async function signedOut(
-  oidc: Oidc,
-  request: FastifyRequest<{ Params: { slug: string } }>,
-  reply: FastifyReply,
-): Promise<FastifyReply> {
-  const { core } = oidc
-  const provider = await loadProvider(core, core.db, { slug: request.params.slug })
-  if (provider === undefined) return unknownApplication(reply)
-  const session = await loadSession(core, request)
-  const user = session?.principal?.user ?? null
-  const { name, metaLaunchUrl } = provider.application
-  const firstUri = provider.redirectUris.find(
-    entry => entry.matching_mode === 'strict' && entry.redirect_uri_type === 'authorization',
-  )
-  const launch = launchUrl(
-    {
-      meta_launch_url: metaLaunchUrl,
-      external_host: provider.externalHost,
-      first_redirect_uri: firstUri?.url ?? null,
-    },
-    user,
-  )
-  return sendPage(reply, {
-    status: 200,
-    title: `You are signed out of ${name}`,
-    paragraphs: [
-      user === null
-        ? 'Nobody is signed in here any more.'
-        : `You are still signed in here as ${user.username}; other applications stay open.`,
-    ],
-    actions: [
-      ...(launch === null ? [] : [{ label: `Open ${name} again`, href: launch, primary: user === null }]),
-      ...(user === null
-        ? [{ label: 'Sign in', href: '/' }]
-        : [
-            { label: 'Sign out of everything', href: '/flows/-/default/invalidation/', primary: true },
-            { label: 'Your applications', href: '/if/user/' },
-          ]),
-    ],
-  })
 }
 
 interface Hint {
@@ -182,10 +139,17 @@ function askFirst(
       action: pathOf(slug),
       fields: { ...fields, [confirmField]: confirmationOf(core, provider, session).toString('base64url') },
       submit: 'Sign out',
-      leadsTo: returnTo === null ? undefined : (URL.parse(returnTo)?.origin ?? undefined),
+      leadsTo: sourceOf(returnTo),
     },
     actions: [{ label: 'Stay signed in', href: '/if/user/' }],
   })
+}
+
+/** As a content security policy names it. */
+function sourceOf(uri: string | null): string | undefined {
+  const url = uri === null ? null : URL.parse(uri)
+  if (url === null) return undefined
+  return url.origin === 'null' ? url.protocol : url.origin
 }
 
 /** Bound to session and application, so that only a page we gave to this browser can hold it. */
@@ -220,10 +184,6 @@ function asGet(reply: FastifyReply, slug: string, parameters: Parameters): Fasti
   return leave(reply, `${pathOf(encodeURIComponent(slug))}${query === '' ? '' : `?${query}`}`, 303)
 }
 
-function signedOutPath(slug: string): string {
-  return `/application/o/${slug}/signed-out/`
-}
-
 function leave(reply: FastifyReply, url: string, status = 302): FastifyReply {
   return reply
     .header('Cache-Control', 'no-store')
@@ -237,15 +197,6 @@ function refuse(reply: FastifyReply, sentence: string): FastifyReply {
     title: 'This sign-out link does not work',
     code: 'invalid_request',
     paragraphs: [sentence, 'You were not signed out.'],
-    actions: [{ label: 'Your applications', href: '/if/user/' }],
-  })
-}
-
-function unknownApplication(reply: FastifyReply): FastifyReply {
-  return sendPage(reply, {
-    status: 404,
-    title: 'No such application',
-    paragraphs: ['No application is known here under this address.'],
     actions: [{ label: 'Your applications', href: '/if/user/' }],
   })
 }

@@ -9,7 +9,7 @@ import { grantedScopes } from './claims.ts'
 import { OAuthError } from './errors.ts'
 import { required, words } from './parameters.ts'
 import type { TokenRequest } from './token.ts'
-import { lockRefreshToken, type RefreshTokenRow, revokeFamily } from './tokens.sql.ts'
+import { isInGrace, lockRefreshToken, type RefreshTokenRow, revokeFamily } from './tokens.sql.ts'
 import { issueTokens, type RefreshChoice, type TokenAnswer } from './tokens.ts'
 
 /** Uses a refresh token. One that was replaced already ends its family, except in the seconds after its replacement. */
@@ -19,7 +19,7 @@ export async function refresh(core: Core, request: TokenRequest): Promise<TokenA
   const outcome = await core.db.transaction(async tx => {
     const token = await lockRefreshToken(tx, tokenHash, request.provider.id)
     if (token === undefined || (token.expired && !token.revoked)) return unknownToken()
-    if (token.revoked && !token.in_grace) return refuseReuse(core, tx, request, token)
+    if (token.revoked && !(await isInGrace(tx, token.id))) return refuseReuse(core, tx, request, token)
     return issue(core, tx, request, token)
   })
   if (outcome instanceof OAuthError) throw outcome

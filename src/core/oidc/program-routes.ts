@@ -2,11 +2,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../core.ts'
 import { ApiError } from '../errors.ts'
+import { presentedClient } from './client-auth.ts'
 import { allowOrigin, answerPreflight } from './cors.ts'
 import { discoveryOf } from './discovery.ts'
 import { errorBody, OAuthError } from './errors.ts'
 import { introspect } from './introspection.ts'
 import { publicJwks } from './keys.ts'
+import { type Parameters, readParameters } from './parameters.ts'
 import { loadProvider, type Provider } from './provider.ts'
 import { revoke } from './revocation.ts'
 import type { Oidc } from './room.ts'
@@ -82,12 +84,12 @@ async function bySlug(core: Core, request: FastifyRequest<BySlug>): Promise<Prov
 
 /** Wrong credentials count, per client and address, and per user name: outposts ask for many users from one address. */
 async function limited<T>(oidc: Oidc, request: FastifyRequest, answer: () => Promise<T>): Promise<T> {
-  const body = (request.body ?? {}) as Record<string, unknown>
+  const body = readParameters(request.body)
   const key = JSON.stringify([
     request.client.clientAddress,
-    request.headers.authorization === undefined ? body.client_id : 'basic',
-    body.username,
-  ]).slice(0, 500)
+    clientIdOf(request, body),
+    body.get('username')?.slice(0, 200).toLowerCase(),
+  ])
   oidc.limit.check(key)
   try {
     return await answer()
@@ -97,8 +99,16 @@ async function limited<T>(oidc: Oidc, request: FastifyRequest, answer: () => Pro
   }
 }
 
-function isWrongCredential(error: OAuthError, body: Record<string, unknown>): boolean {
-  const program = body.grant_type === 'client_credentials' || body.grant_type === 'password'
+function clientIdOf(request: FastifyRequest, body: Parameters): string {
+  try {
+    return presentedClient(request.headers.authorization, body).clientId.slice(0, 200)
+  } catch {
+    return ''
+  }
+}
+
+function isWrongCredential(error: OAuthError, body: Parameters): boolean {
+  const program = body.get('grant_type') === 'client_credentials' || body.get('grant_type') === 'password'
   return error.code === 'invalid_client' || (program && error.code === 'invalid_grant')
 }
 

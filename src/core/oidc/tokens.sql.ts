@@ -64,8 +64,6 @@ export interface RefreshTokenRow {
   revoked: boolean
   expired: boolean
   expires_at: Date
-  /** revoked by its rotation less than ten seconds ago, and what replaced it is still unused */
-  in_grace: boolean
   group_attributes: Record<string, unknown>[]
 }
 
@@ -78,14 +76,24 @@ export async function lockRefreshToken(
   return db.first<RefreshTokenRow>(sql`
     select r.id, r.user_id, r.session_id, r.grant_id, r.scopes, r.auth_at, r.amr, r.nonce, r.expires_at,
       r.revoked_at is not null as revoked, r.expires_at <= now() as expired,
-      coalesce(r.revoked_at > now() - interval '10 seconds' and exists (
-        select from ${db.t('oauth_refresh_tokens')} s
-        where s.grant_id = r.grant_id and s.created_at = r.revoked_at and s.revoked_at is null
-      ), false) as in_grace,
       ${groupAttributesOf(db, sql`r.user_id`)} as group_attributes
     from ${db.t('oauth_refresh_tokens')} r
     where r.token_hash = ${tokenHash} and r.provider_id = ${providerId}
     for update of r`)
+}
+
+/**
+ * True when a token was replaced less than ten seconds ago and what replaced it is unused. A statement of its own: the one that waited
+ * for the lock does not see the row which the transaction it waited for has added.
+ */
+export async function isInGrace(db: Queryable, tokenId: string): Promise<boolean> {
+  const row = await db.first<{ in_grace: boolean }>(sql`
+    select r.revoked_at > now() - interval '10 seconds' and exists (
+      select from ${db.t('oauth_refresh_tokens')} s
+      where s.grant_id = r.grant_id and s.created_at = r.revoked_at and s.revoked_at is null
+    ) as in_grace
+    from ${db.t('oauth_refresh_tokens')} r where r.id = ${tokenId}`)
+  return row?.in_grace ?? false
 }
 
 /** Attributes of the groups of a user, by name of the group, as an SQL expression. */

@@ -151,10 +151,13 @@ export interface Receipt {
 export async function insertReceipts(db: Queryable, receipts: Receipt[]): Promise<number> {
   return db.count(sql`
     insert into ${db.t('revocation_receipts')} (revocation_id, outpost_id, instance_id, ms)
-    select r.id, r.outpost_id, r.instance_id, r.ms
+    select distinct on (r.id, r.outpost_id, r.instance_id) r.id, r.outpost_id, r.instance_id, r.ms
     from unnest(${receipts.map(r => r.id)}::bigint[], ${receipts.map(r => r.outpostId)}::uuid[],
-      ${receipts.map(r => r.instanceId)}::text[], ${receipts.map(r => r.ms)}::int[]) as r (id, outpost_id, instance_id, ms)
-    join ${db.t('revocations')} v on v.id = r.id on conflict do nothing`)
+      ${receipts.map(r => r.instanceId)}::text[], ${receipts.map(r => r.ms)}::int[])
+      with ordinality as r (id, outpost_id, instance_id, ms, position)
+    join ${db.t('revocations')} v on v.id = r.id
+    order by r.id, r.outpost_id, r.instance_id, r.position
+    on conflict do nothing`)
 }
 
 /** Instances that sent something other than HELLO live 15 more seconds too. */

@@ -1,0 +1,64 @@
+// pg-boss over our pool: its settings, chosen so that an idle worker costs less than two statements a second, and its queues.
+import { CompiledQuery } from 'kysely'
+import { type IDatabase, PgBoss } from 'pg-boss'
+import { errorText, type Log } from '../../log.ts'
+import type { Db, Tx } from '../db.ts'
+import { queues } from './actor.ts'
+import { bossSchema } from './boss-schema.ts'
+
+/** Statements of pg-boss on the pool or inside the caller's transaction. */
+export function bossDatabase(on: Db | Tx): IDatabase {
+  return {
+    async executeSql(text, values) {
+      const query = CompiledQuery.raw<Record<string, unknown>>(text, values ?? [])
+      const { rows } = await on.kysely.executeQuery(query)
+      return { rows }
+    },
+  }
+}
+
+export interface BossTimers {
+  /** How often lost workers are looked for. Default 15. */
+  superviseSeconds?: number
+  /** How often schedules are looked at. Default 45; must stay below a minute, or one is missed. */
+  cronSeconds?: number
+}
+
+/** @param role `enqueue` never starts a timer and needs no `start` */
+export function createBoss(options: { db: Db; role: 'enqueue' | 'work'; log: Log; timers?: BossTimers }): PgBoss {
+  const { db, role, log, timers = {} } = options
+  const isWorker = role === 'work'
+  const superviseSeconds = timers.superviseSeconds ?? 15
+  const cronSeconds = timers.cronSeconds ?? 45
+  const boss = new PgBoss({
+    db: bossDatabase(db),
+    schema: bossSchema(db.schema),
+    migrate: false,
+    createSchema: false,
+    supervise: isWorker,
+    schedule: isWorker,
+    superviseIntervalSeconds: superviseSeconds,
+    monitorIntervalSeconds: superviseSeconds,
+    maintenanceIntervalSeconds: 3600,
+    cronMonitorIntervalSeconds: cronSeconds,
+    cronWorkerIntervalSeconds: cronSeconds,
+    clockMonitorIntervalSeconds: 600,
+    queueCacheIntervalSeconds: 600,
+    flowIntervalSeconds: 600,
+    bamIntervalSeconds: 600,
+    monitorVacuum: false,
+    reindex: false,
+    warningQueueSize: 100_000,
+  })
+  boss.on('error', error => log.warning('task queue', { error: errorText(error) }))
+  boss.on('warning', warning => log.warning('task queue', { warning: warning.message, ...warning.data }))
+  return boss
+}
+
+/** Makes the queues that are missing. They let one job of a key wait, and any number run. */
+export async function ensureQueues(boss: PgBoss): Promise<void> {
+  const existing = new Set((await boss.getQueues()).map(queue => queue.name))
+  for (const name of queues) {
+    if (!existing.has(name)) await boss.createQueue(name, { policy: 'short' })
+  }
+}

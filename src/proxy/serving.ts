@@ -1,0 +1,27 @@
+// What requests are answered from: built whole from a configuration, then swapped in by one assignment.
+import type { SecureContext } from 'node:tls'
+import type { Configuration } from './configuration.ts'
+import type { Parts } from './exchange.ts'
+import { createRouter, type Router } from './router.ts'
+import type { Tunnels } from './upgrade.ts'
+
+export interface Serving {
+  readonly parts: Parts
+  readonly router: Router
+  readonly tunnels: Tunnels
+  /** of the applications that have one, by host name */
+  readonly certificates: ReadonlyMap<string, SecureContext>
+}
+
+/** @param about.isCoreHost embedded: hosts that Core itself answers to */
+export function buildServing(
+  configuration: Configuration,
+  about: { parts: Parts; tunnels: Tunnels; isCoreHost?: (host: string) => boolean },
+): Serving {
+  const loaded = [...configuration.loaded.values()]
+  const certificates = new Map<string, SecureContext>()
+  for (const { application, tls } of loaded) if (tls !== null) certificates.set(application.hostname, tls)
+  const applications = loaded.map(({ application }) => application)
+  const router = createRouter(applications, about.isCoreHost ?? (() => false))
+  return { parts: about.parts, router, tunnels: about.tunnels, certificates }
+}
