@@ -95,9 +95,12 @@ create table :schema.task_schedules (
   updated_at timestamptz not null default now()
 );
 
--- What has not ended yet, then what has, in the words of the API.
 -- include: pgboss.sql
 
+-- One job of a key waits, any number run.
+select :pgboss.create_queue('default', '{"policy": "short"}'), :pgboss.create_queue('slow', '{"policy": "short"}');
+
+-- What has not ended yet, then what has, in the words of the API.
 create view :schema.tasks as
 select j.id, j.name as queue, j.data ->> 'actor' as actor, coalesce(j.data -> 'payload', '{}') as payload,
        coalesce(j.data ->> 'uid', '') as uid, j.data -> 'object' as object, j.priority,

@@ -3,9 +3,16 @@
 import { type AccessLog, createAccessLog } from './http/access-log.ts'
 import type { Log } from './log.ts'
 import { createLog, errorText } from './log.ts'
-import { loadSettings, type Program, programs, type Settings, SettingsError, settingsHelp } from './settings.ts'
 import { createShutdown } from './programs/shutdown.ts'
 import type { Start } from './programs/start-context.ts'
+import {
+  loadSettings,
+  type Program,
+  programs,
+  type Settings,
+  SettingsError,
+  settingsHelp,
+} from './settings.ts'
 import { version } from './version.ts'
 
 interface Running {
@@ -17,11 +24,30 @@ interface Running {
 }
 
 /** Programs that run until a signal, and commands that end by themselves with an exit code. */
-const commands: Record<string, { settings: Program; logger: string; run(running: Running): Promise<number> }> = {
-  start: { settings: 'start', logger: 'postern.start', run: serve(async () => (await import('./programs/start.ts')).start) },
-  server: { settings: 'server', logger: 'authentik.core', run: serve(async () => (await import('./programs/server.ts')).startServer) },
-  worker: { settings: 'worker', logger: 'authentik.worker', run: serve(async () => (await import('./programs/worker.ts')).startWorker) },
-  proxy: { settings: 'proxy', logger: 'authentik.outpost', run: serve(async () => (await import('./programs/proxy.ts')).startProxy) },
+const commands: Record<
+  string,
+  { settings: Program; logger: string; run(running: Running): Promise<number> }
+> = {
+  start: {
+    settings: 'start',
+    logger: 'postern.start',
+    run: serve(async () => (await import('./programs/start.ts')).start),
+  },
+  server: {
+    settings: 'server',
+    logger: 'authentik.core',
+    run: serve(async () => (await import('./programs/server.ts')).startServer),
+  },
+  worker: {
+    settings: 'worker',
+    logger: 'authentik.worker',
+    run: serve(async () => (await import('./programs/worker.ts')).startWorker),
+  },
+  proxy: {
+    settings: 'proxy',
+    logger: 'authentik.outpost',
+    run: serve(async () => (await import('./programs/proxy.ts')).startProxy),
+  },
   migrate: {
     settings: 'migrate',
     logger: 'postern.migrate',
@@ -63,7 +89,10 @@ function serve(load: () => Promise<StartProgram>): (running: Running) => Promise
 
 /** An expected cause is one line; a defect carries its stack. */
 function report(log: Log, error: unknown): void {
-  const expected = error instanceof Error && error.name !== 'Error' && !/^(Type|Range|Reference|Syntax)Error$/.test(error.name)
+  const expected =
+    error instanceof Error &&
+    error.name !== 'Error' &&
+    !/^(Type|Range|Reference|Syntax)Error$/.test(error.name)
   log.error('Failed to start', {
     error: errorText(error),
     ...(expected || !(error instanceof Error) ? {} : { stack: error.stack }),
@@ -77,7 +106,8 @@ async function main(argv: string[]): Promise<number> {
     return 0
   }
   const command = commands[name]
-  if (command === undefined || words.includes('--help') || words.includes('-h')) return help(name, command?.settings)
+  if (command === undefined || words.includes('--help') || words.includes('-h'))
+    return help(name, command?.settings)
   let settings: Settings
   try {
     settings = loadSettings({ program: command.settings, env: process.env })

@@ -2,8 +2,8 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import type { TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
 
 const launcher = fileURLToPath(new URL('../bin/postern.js', import.meta.url))
 

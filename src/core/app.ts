@@ -24,7 +24,6 @@ export function createApp(core: Core) {
     genReqId: raw => requestId(raw),
     routerOptions: { ignoreTrailingSlash: false, maxParamLength: 500 },
     logger: false,
-    disableRequestLogging: true,
   }).withTypeProvider<TypeBoxTypeProvider>()
   compileLazily(app as unknown as FastifyInstance)
   app.register(formbody, { bodyLimit: 262_144 })

@@ -31,7 +31,13 @@ export async function openCore(options: CoreOptions): Promise<{ core: Core; inst
   const { settings, database, log } = options
   const secrets = createSecrets(options.secretKey)
   const passwords = createPasswords({ concurrency: hashers })
-  const installation = await install({ db: database.db, secrets, passwords, bootstrap: options.bootstrap, log })
+  const installation = await install({
+    db: database.db,
+    secrets,
+    passwords,
+    bootstrap: options.bootstrap,
+    log,
+  })
   const core: Core = {
     db: database.db,
     bus: database.bus,

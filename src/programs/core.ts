@@ -42,13 +42,15 @@ export interface RunningCore {
  * Starts Core and its embedded outpost on the HTTP listeners; resolves once both serve.
  * @throws what ends the start
  */
-export async function startCore(options: Omit<CoreOptions, 'trusted'> & {
-  registry: Registry
-  accessLog: AccessLog
-  shutdown: Shutdown
-  /** runs with Core made and before anything listens, e.g. to add the demo */
-  beforeListening?: (core: Core) => Promise<void>
-}): Promise<RunningCore> {
+export async function startCore(
+  options: Omit<CoreOptions, 'trusted'> & {
+    registry: Registry
+    accessLog: AccessLog
+    shutdown: Shutdown
+    /** runs with Core made and before anything listens, e.g. to add the demo */
+    beforeListening?: (core: Core) => Promise<void>
+  },
+): Promise<RunningCore> {
   const { settings, database, log, accessLog, shutdown } = options
   const trusted = createTrustedPeers(settings.get('AUTHENTIK_LISTEN__TRUSTED_PROXY_CIDRS'))
   const { core, installation } = await openCore({ ...options, trusted })
@@ -121,7 +123,10 @@ async function startHttps(
   settings: Settings,
   core: Core,
   outpost: Outpost,
-  serve: Pick<Parameters<typeof createListener>[0], 'handler' | 'upgrade' | 'trusted' | 'proxyProtocol' | 'log'>,
+  serve: Pick<
+    Parameters<typeof createListener>[0],
+    'handler' | 'upgrade' | 'trusted' | 'proxyProtocol' | 'log'
+  >,
   shutdown: Shutdown,
 ): Promise<void> {
   const listen = settings.get('AUTHENTIK_LISTEN__HTTPS')

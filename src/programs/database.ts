@@ -1,6 +1,7 @@
 // From settings to a database that is reachable, migrated and shared by the parts of a process.
-import { hostname } from 'node:os'
+
 import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../log.ts'
@@ -18,8 +19,8 @@ import { createLeases } from '../pg/leases.ts'
 import { migrate } from '../pg/migrate.ts'
 import { loadMigrations } from '../pg/migrations.ts'
 import type { PgPool } from '../pg/pool.ts'
-import type { PoolState } from '../pg/pool-members.ts'
 import { createPool } from '../pg/pool.ts'
+import type { PoolState } from '../pg/pool-members.ts'
 import type { PgTarget } from '../pg/target.ts'
 import { version } from '../version.ts'
 import { poolSize } from './pool-size.ts'

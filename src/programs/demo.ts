@@ -107,7 +107,9 @@ function page(request: IncomingMessage, nonce: string): string {
 
 function initials(name: string): string {
   const words = name.split(/\s+/).filter(word => word !== '')
-  return words.length === 0 ? '?' : [words[0], words.length > 1 ? words.at(-1) : ''].map(word => word?.[0] ?? '').join('')
+  return words.length === 0
+    ? '?'
+    : [words[0], words.length > 1 ? words.at(-1) : ''].map(word => word?.[0] ?? '').join('')
 }
 
 function escape(text: string): string {

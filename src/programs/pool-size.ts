@@ -2,7 +2,11 @@
 import { openConnection } from '../pg/client.ts'
 import type { PgTarget } from '../pg/target.ts'
 
-const sizes = { server: { usual: 10, small: 6 }, worker: { usual: 6, small: 4 }, start: { usual: 10, small: 10 } }
+const sizes = {
+  server: { usual: 10, small: 6 },
+  worker: { usual: 6, small: 4 },
+  start: { usual: 10, small: 10 },
+}
 /** Below this many slots for ordinary roles the small sizes hold. */
 const fewSlots = 30
 

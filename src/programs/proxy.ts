@@ -49,7 +49,10 @@ export async function startProxy({ settings, log, accessLog, shutdown }: Start):
   shutdown.add('outpost', () => outpost.close())
 
   const serve = {
-    handler: (request: Parameters<typeof outpost.handle>[0], response: Parameters<typeof outpost.handle>[1]) => {
+    handler: (
+      request: Parameters<typeof outpost.handle>[0],
+      response: Parameters<typeof outpost.handle>[1],
+    ) => {
       outpost.handle(request, response)
     },
     upgrade: (...[request, socket, head]: Parameters<typeof outpost.upgrade>) => {

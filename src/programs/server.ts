@@ -1,7 +1,7 @@
 // Core for production: identity provider, API and embedded outpost on one listener.
 import { createMetricsListener, createRegistry } from '../http/metrics.ts'
 import type { Settings } from '../settings.ts'
-import { startCore, type RunningCore } from './core.ts'
+import { type RunningCore, startCore } from './core.ts'
 import { openDatabase } from './database.ts'
 import type { Start } from './start-context.ts'
 

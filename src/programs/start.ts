@@ -3,9 +3,9 @@
 import { ensureWebBuilt } from '../../web/build.ts'
 import { randomText } from '../core/secrets.ts'
 import { createMetricsListener, createRegistry } from '../http/metrics.ts'
-import type { ListenAddress } from '../settings.ts'
 import { startEmbeddedPostgres } from '../pg/embedded.ts'
-import { startCore, type RunningCore } from './core.ts'
+import type { ListenAddress } from '../settings.ts'
+import { type RunningCore, startCore } from './core.ts'
 import { openDatabase, type Targets } from './database.ts'
 import { startDemo } from './demo.ts'
 import { bootstrapOf, targetsOf } from './server.ts'
@@ -96,7 +96,10 @@ function demoUrlOf(baseUrl: URL): string {
 }
 
 /** The administrator's first password: given, or made at the first start and kept in a file. */
-function firstPassword(given: string, data: DataDirectory): { text: string; created: boolean; file?: string } {
+function firstPassword(
+  given: string,
+  data: DataDirectory,
+): { text: string; created: boolean; file?: string } {
   if (given !== '') return { text: given, created: false }
   const { text, created } = data.ensure('admin-password', () => randomText(20))
   return { text, created, file: `${data.path}/admin-password` }

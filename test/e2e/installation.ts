@@ -1,6 +1,6 @@
 // A whole installation for end-to-end tests: `npm start` in a data directory of its own, and standalone outposts beside it.
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'

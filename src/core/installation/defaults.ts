@@ -1,8 +1,9 @@
 // The objects every installation begins with. Administrators may change or delete all of them.
-import { createSelfSigned } from '../crypto/self-signed.ts'
-import { readCertificate } from '../crypto/read-certificate.ts'
-import { managedScopes } from '../oidc/claims.ts'
+
 import type { Tx } from '../../pg/db.ts'
+import { readCertificate } from '../crypto/read-certificate.ts'
+import { createSelfSigned } from '../crypto/self-signed.ts'
+import { managedScopes } from '../oidc/claims.ts'
 import type { Secrets } from '../secrets.ts'
 import { insertUser } from '../users/new-user.sql.ts'
 import { administrator } from './install.ts'
@@ -143,7 +144,10 @@ const flows: FlowDefault[] = [
 /** Creates everything; runs once per installation. */
 export async function createDefaults(tx: Tx, installationId: string, prepared: Prepared): Promise<void> {
   const admins = await insertGroup(tx, 'authentik Admins', true)
-  const admin = await insertUser(tx, installationId, { username: administrator, name: 'Postern administrator' })
+  const admin = await insertUser(tx, installationId, {
+    username: administrator,
+    name: 'Postern administrator',
+  })
   await addMember(tx, admin.id, admins)
   for (const scope of managedScopes) await insertScopeMapping(tx, scope)
   const certificate = await insertCertificate(tx, prepared.rsa)

@@ -54,7 +54,9 @@ export async function install(deps: {
 }): Promise<Installation> {
   const { db, secrets, bootstrap } = deps
   if (bootstrap.password !== undefined && bootstrap.passwordHash !== undefined)
-    throw new InstallationError('set AUTHENTIK_BOOTSTRAP_PASSWORD or AUTHENTIK_BOOTSTRAP_PASSWORD_HASH, not both')
+    throw new InstallationError(
+      'set AUTHENTIK_BOOTSTRAP_PASSWORD or AUTHENTIK_BOOTSTRAP_PASSWORD_HASH, not both',
+    )
   const found = await ensureInstallation(db, randomUUID(), secrets.fingerprint)
   if (!timingSafeEqual(found.secret_key_fingerprint, secrets.fingerprint))
     throw new InstallationError(

@@ -66,13 +66,23 @@ export async function insertFlow(db: Queryable, flow: DefaultFlow): Promise<stri
   return row!.id
 }
 
-export async function insertStage(db: Queryable, type: string, name: string, config: object): Promise<string> {
+export async function insertStage(
+  db: Queryable,
+  type: string,
+  name: string,
+  config: object,
+): Promise<string> {
   const row = await db.first<{ id: string }>(sql`
     insert into ${db.t('stages')} (type, name, config) values (${type}, ${name}, ${JSON.stringify(config)}) returning id`)
   return row!.id
 }
 
-export async function bindStage(db: Queryable, flowId: string, stageId: string, order: number): Promise<void> {
+export async function bindStage(
+  db: Queryable,
+  flowId: string,
+  stageId: string,
+  order: number,
+): Promise<void> {
   await db.count(sql`
     insert into ${db.t('flow_stage_bindings')} (flow_id, stage_id, "order") values (${flowId}, ${stageId}, ${order})`)
 }

@@ -104,10 +104,7 @@ function baseColumns(input: Partial<OAuth2Input>): Record<string, unknown> {
   }
 }
 
-function columnsOf(
-  input: Partial<OAuth2Input>,
-  uris: RedirectUri[] | undefined,
-): Record<string, unknown> {
+function columnsOf(input: Partial<OAuth2Input>, uris: RedirectUri[] | undefined): Record<string, unknown> {
   return {
     client_type: input.client_type,
     grant_types: input.grant_types === undefined ? undefined : [...new Set(input.grant_types)],
@@ -135,10 +132,7 @@ const durations = [
 const positive = ['access_code_validity', 'access_token_validity', 'refresh_token_validity']
 
 /** @returns the redirect URIs as they are stored. @throws ApiError 400 */
-async function check(
-  context: WriteContext,
-  input: Partial<OAuth2Input>,
-): Promise<RedirectUri[] | undefined> {
+async function check(context: WriteContext, input: Partial<OAuth2Input>): Promise<RedirectUri[] | undefined> {
   const problems: Record<string, string | string[]> = durationProblems(input, durations, positive)
   const uris = input.redirect_uris?.map(entry => ({
     matching_mode: entry.matching_mode,
@@ -160,7 +154,9 @@ async function check(
 function isLogoutUri(text: string): boolean {
   if (text === '') return true
   const url = URL.parse(text)
-  return url !== null && ['http:', 'https:'].includes(url.protocol) && url.username === '' && url.password === ''
+  return (
+    url !== null && ['http:', 'https:'].includes(url.protocol) && url.username === '' && url.password === ''
+  )
 }
 
 async function warn(context: WriteContext, name: string | undefined, patterns: string[]): Promise<void> {

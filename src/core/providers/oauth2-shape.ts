@@ -33,14 +33,7 @@ const settings = {
   encryption_key: nullable(Uuid),
   logout_uri: Type.String({ maxLength: 2000 }),
   logout_method: Type.Enum(['backchannel', 'frontchannel']),
-  sub_mode: Type.Enum([
-    'hashed_user_id',
-    'user_id',
-    'user_uuid',
-    'user_username',
-    'user_email',
-    'user_upn',
-  ]),
+  sub_mode: Type.Enum(['hashed_user_id', 'user_id', 'user_uuid', 'user_username', 'user_email', 'user_upn']),
   issuer_mode: Type.Enum(['per_provider', 'global']),
   jwt_federation_sources: Type.Array(Uuid),
   jwt_federation_providers: Type.Array(IntegerKey),
@@ -74,7 +67,9 @@ export function oauth2Body(row: OAuth2Row, core: Core): Static<typeof OAuth2Body
   return {
     ...providerBody(row),
     client_id: row.client_id,
-    ...(row.may_change ? { client_secret: core.secrets.open('client_secret', row.client_secret_sealed) } : {}),
+    ...(row.may_change
+      ? { client_secret: core.secrets.open('client_secret', row.client_secret_sealed) }
+      : {}),
     redirect_uris: row.redirect_uris,
     client_type: row.client_type,
     grant_types: row.grant_types as Static<typeof OAuth2Body>['grant_types'],

@@ -1,10 +1,10 @@
 // What helps to set a client up: the addresses it needs, and the claims it would get about somebody.
 import Type from 'typebox'
+import { principalOf } from '../access.ts'
 import { findFor } from '../api/resource-write.ts'
 import { errorResponses, IntegerKey, Json, nullable, onlyQuery } from '../api/shapes.ts'
-import { findVisibleUser } from '../applications/for-user.sql.ts'
-import { principalOf } from '../access.ts'
 import type { CoreApp } from '../app.ts'
+import { findVisibleUser } from '../applications/for-user.sql.ts'
 import type { Core } from '../core.ts'
 import { invalid } from '../errors.ts'
 import { subOf } from '../oidc/claims.ts'

@@ -167,3 +167,10 @@ export async function managedMappings(db: Queryable, marks: string[]): Promise<s
     select id from ${db.t('property_mappings')} where managed = any(${marks}::text[]) order by id`)
   return rows.map(row => row.id)
 }
+
+/** Whether there is such a provider and the principal may view it. */
+export async function providerIsVisible(db: Queryable, principal: Principal, id: number): Promise<boolean> {
+  const row = await db.first<{ visible: boolean }>(sql`
+    select ${providerVisible(db, principal, 'view')} as visible from ${db.t('providers')} r where r.id = ${id}`)
+  return row?.visible === true
+}

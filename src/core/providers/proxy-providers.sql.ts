@@ -90,5 +90,7 @@ export const proxyOrdering: Ordering = {
 /** A proxy provider by its id, to be changed by this transaction. */
 export async function lockProxyProvider(db: Queryable, id: number): Promise<ProxyRow | undefined> {
   const table = proxyTable(db)
-  return db.first<ProxyRow>(sql`select ${table.columns} from ${table.from} where r.id = ${id} for update of r`)
+  return db.first<ProxyRow>(
+    sql`select ${table.columns} from ${table.from} where r.id = ${id} for update of r`,
+  )
 }

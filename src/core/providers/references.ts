@@ -1,8 +1,9 @@
 // What a provider refers to: each must exist for the caller, and its own rules hold for a signing key.
-import { requireReferences } from '../api/references.sql.ts'
-import { invalid } from '../errors.ts'
+
 import type { WriteContext } from '../api/audit.ts'
+import { requireReferences } from '../api/references.sql.ts'
 import { parseDuration } from '../duration.ts'
+import { invalid } from '../errors.ts'
 import { canSign } from './providers.sql.ts'
 
 export interface ProviderReferences {

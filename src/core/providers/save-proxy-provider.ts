@@ -6,9 +6,21 @@ import type { Core } from '../core.ts'
 import { outpostsChanged } from '../outposts/changed.ts'
 import { randomText, sha256 } from '../secrets.ts'
 import { endProviderAccess } from '../sessions/revoke.ts'
-import { insertPart, insertProvider, managedMappings, setFederated, setMappings, updatePart } from './providers.sql.ts'
+import {
+  insertPart,
+  insertProvider,
+  managedMappings,
+  setFederated,
+  setMappings,
+  updatePart,
+} from './providers.sql.ts'
 import type { ProxyRow } from './proxy-providers.sql.ts'
-import { checkProxySettings, defaultProxySettings, type ProxySettings, proxyRedirectUris } from './proxy-settings.ts'
+import {
+  checkProxySettings,
+  defaultProxySettings,
+  type ProxySettings,
+  proxyRedirectUris,
+} from './proxy-settings.ts'
 
 export type ProxyCore = Pick<Core, 'bus' | 'secrets' | 'baseUrl'>
 

@@ -16,6 +16,12 @@ export async function deleteSessionRows(db: Queryable, ids: string[]): Promise<{
   )
 }
 
+/** Refresh tokens outlive their session on purpose, but not the access of their user. */
+export async function revokeRefreshTokens(db: Queryable, userId: number): Promise<number> {
+  return db.count(sql`
+    update ${db.t('oauth_refresh_tokens')} set revoked_at = now() where user_id = ${userId} and revoked_at is null`)
+}
+
 /** One indexed DELETE by the one criterion given. */
 export async function deleteProxySessions(
   db: Queryable,

@@ -4,7 +4,13 @@ import type { Bus } from '../../pg/bus.ts'
 import type { Tx } from '../../pg/db.ts'
 import { sha256 } from '../secrets.ts'
 import { sidOf } from './cookie.ts'
-import { deleteProxySessions, deleteSessionRows, insertRevocation, sessionIdsOf } from './revoke.sql.ts'
+import {
+  deleteProxySessions,
+  deleteSessionRows,
+  insertRevocation,
+  revokeRefreshTokens,
+  sessionIdsOf,
+} from './revoke.sql.ts'
 
 /** What a process tells the others after a revocation: the row of `revocations` to read and forward. */
 export const sessionEndMessage = 'session.end'
@@ -28,7 +34,10 @@ export async function endSessions(tx: Tx, bus: Bus, sessionIds: string[]): Promi
   return revocations
 }
 
-/** Ends everything of a user: every Core session but `except`, and every outpost session (header logins included). */
+/**
+ * Ends everything of a user: every Core session, refresh token and outpost session (header logins included).
+ * @param except a session of his own that stays, and with it his refresh tokens and header logins
+ */
 export async function endUserAccess(
   tx: Tx,
   bus: Bus,
@@ -38,6 +47,7 @@ export async function endUserAccess(
   const ids = (await sessionIdsOf(tx, user.id)).filter(id => id !== except)
   if (except !== undefined) return endSessions(tx, bus, ids)
   await deleteSessionRows(tx, ids)
+  await revokeRefreshTokens(tx, user.id)
   await deleteProxySessions(tx, { userHash: sha256(user.uid) })
   const revocation = { id: await insertRevocation(tx, { userUid: user.uid }), sessionId: '' }
   announce(tx, bus, [revocation])

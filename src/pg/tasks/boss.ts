@@ -1,16 +1,15 @@
-// pg-boss over our pool: its settings, chosen so that an idle worker costs less than two statements a second, and its queues.
+// pg-boss over our pool: its settings, chosen so that an idle worker costs less than two statements a second.
 import { CompiledQuery } from 'kysely'
-import { type IDatabase, PgBoss } from 'pg-boss'
+import { type Db as BossDb, PgBoss } from 'pg-boss'
 import { errorText, type Log } from '../../log.ts'
 import type { Db, Tx } from '../db.ts'
-import { queues } from './actor.ts'
 import { bossSchema } from './boss-schema.ts'
 
 /** Statements of pg-boss on the pool or inside the caller's transaction. */
-export function bossDatabase(on: Db | Tx): IDatabase {
+export function bossDatabase(on: Db | Tx): BossDb {
   return {
     async executeSql(text, values) {
-      const query = CompiledQuery.raw<Record<string, unknown>>(text, values ?? [])
+      const query = CompiledQuery.raw(text, values ?? [])
       const { rows } = await on.kysely.executeQuery(query)
       return { rows }
     },
@@ -53,12 +52,4 @@ export function createBoss(options: { db: Db; role: 'enqueue' | 'work'; log: Log
   boss.on('error', error => log.warning('task queue', { error: errorText(error) }))
   boss.on('warning', warning => log.warning('task queue', { warning: warning.message, ...warning.data }))
   return boss
-}
-
-/** Makes the queues that are missing. They let one job of a key wait, and any number run. */
-export async function ensureQueues(boss: PgBoss): Promise<void> {
-  const existing = new Set((await boss.getQueues()).map(queue => queue.name))
-  for (const name of queues) {
-    if (!existing.has(name)) await boss.createQueue(name, { policy: 'short' })
-  }
 }

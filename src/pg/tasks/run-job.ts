@@ -40,12 +40,13 @@ export function runJob(options: {
   const runLog = createRunLog({ log: options.log.child('authentik.tasks', { actor: actor.name, task: job.id, attempt }) })
   const overdue = Promise.withResolvers<'overdue'>()
   let reason: StopReason | undefined
+  let over = false
   let grace: NodeJS.Timeout | undefined
   let progress: RunHandle['progress'] = null
   const limit = setTimeout(() => stop('time limit'), actor.timeLimitSeconds * 1000)
 
   const stop = (why: StopReason): void => {
-    if (reason !== undefined) return
+    if (reason !== undefined || over) return
     reason = why
     abort.abort(new Error(`the task was stopped: ${why}`))
     grace = setTimeout(() => overdue.resolve('overdue'), options.graceMs ?? defaultGraceMs)
@@ -89,6 +90,7 @@ export function runJob(options: {
 
   const outcome = (async () => {
     const end = await Promise.race([settled, overdue.promise])
+    over = true
     clearTimeout(limit)
     clearTimeout(grace)
     if (reason === 'claim lost') return null

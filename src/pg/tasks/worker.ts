@@ -68,7 +68,8 @@ export function createWorker(options: WorkerOptions): TaskWorker {
       const groups = limits === null ? {} : { groupConcurrency: limits }
       const jobs = await boss.fetch(queue, { batchSize: count, includeMetadata: true, ...groups })
       for (const job of jobs) void take(queue, job as unknown as ClaimedJob)
-      return jobs.length
+      // Jobs of an actor at its limit are passed over, so that only an empty answer says there is nothing more.
+      return limits !== null && jobs.length > 0 ? count : jobs.length
     }
     const poller = createPoller({ queue, pollMs: options.pollMs ?? 5000, room: () => most - busy[queue], claim, log })
     pollers.set(queue, poller)
@@ -86,7 +87,9 @@ export function createWorker(options: WorkerOptions): TaskWorker {
       log.error('task not settled', { task: job.id, error: errorText(error) })
     } finally {
       busy[queue]--
-      pollers.get(queue)?.freed()
+      const name = readEnvelope(job.data)?.actor ?? ''
+      if (actors.get(name)?.limit === undefined) pollers.get(queue)?.freed()
+      else pollers.get(queue)?.ring()
     }
   }
 

@@ -23,7 +23,10 @@ export function banner(facts: BannerFacts): string {
     ['User name', strong('akadmin')],
   ]
   if (facts.password !== undefined)
-    rows.push(['Password', `${strong(facts.password)}  ${soft(`(shown once; kept in ${facts.passwordFile})`)}`])
+    rows.push([
+      'Password',
+      `${strong(facts.password)}  ${soft(`(shown once; kept in ${facts.passwordFile})`)}`,
+    ])
   else if (facts.passwordFile !== undefined) rows.push(['Password', `in ${facts.passwordFile}`])
   else rows.push(['Password', 'as given in AUTHENTIK_BOOTSTRAP_PASSWORD at the first start'])
   const width = Math.max(...rows.map(([label]) => label.length)) + 3
@@ -45,7 +48,9 @@ export function banner(facts: BannerFacts): string {
     'What to try next',
     ...next.map(line => `  ${line}`),
     '',
-    soft(`Ctrl-C stops it; ${facts.ownDatabase ? 'database and keys stay' : 'keys stay'} in ${facts.dataDirectory}`),
+    soft(
+      `Ctrl-C stops it; ${facts.ownDatabase ? 'database and keys stay' : 'keys stay'} in ${facts.dataDirectory}`,
+    ),
     '',
     '',
   ].join('\n')

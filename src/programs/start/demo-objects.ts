@@ -3,9 +3,9 @@
 import { createApplication } from '../../core/applications/applications.ts'
 import type { Core } from '../../core/core.ts'
 import { createOutpost } from '../../core/outposts/account.ts'
-import { addProviderToEmbeddedOutpost, findDemoProvider, slugIsTaken } from './demo-objects.sql.ts'
 import { createProxyProvider, updateProxyProviderHosts } from '../../core/providers/proxy-providers.ts'
 import type { DataDirectory } from './data-directory.ts'
+import { addProviderToEmbeddedOutpost, findDemoProvider, slugIsTaken } from './demo-objects.sql.ts'
 
 interface Hosts {
   externalHost: string
@@ -30,7 +30,8 @@ export async function ensureDemo(core: Core, data: DataDirectory, hosts: Hosts):
   if (found === undefined) return undefined
   const untouched =
     found.external_host === remembered.externalHost && found.internal_host === remembered.internalHost
-  const same = hosts.externalHost === remembered.externalHost && hosts.internalHost === remembered.internalHost
+  const same =
+    hosts.externalHost === remembered.externalHost && hosts.internalHost === remembered.internalHost
   if (untouched && !same) {
     await core.db.transaction(tx =>
       updateProxyProviderHosts(tx, core, remembered.provider, {

@@ -35,7 +35,10 @@ export async function ensureProxyEnv(options: {
   const target = await sessionTarget(options, present)
   const host = target.hosts[0]!
   const values: [string, string][] = [
-    ['AUTHENTIK_HOST', `${baseUrl.protocol}//127.0.0.1:${baseUrl.port || (baseUrl.protocol === 'https:' ? 443 : 80)}`],
+    [
+      'AUTHENTIK_HOST',
+      `${baseUrl.protocol}//127.0.0.1:${baseUrl.port || (baseUrl.protocol === 'https:' ? 443 : 80)}`,
+    ],
     ['AUTHENTIK_HOST_BROWSER', baseUrl.origin],
     ['AUTHENTIK_TOKEN', await outpostToken(core.db, core, outpost)],
     ['AUTHENTIK_LISTEN__HTTP', http],
@@ -62,13 +65,17 @@ async function sessionTarget(
 ): Promise<PgTarget> {
   const target = options.targets.direct()
   if (options.adminTarget === undefined) {
-    options.log.warning('proxy.env holds the database credentials of Core: give standalone outposts a role of their own', {
-      role_needs: 'usage on the schema; select, insert, delete on proxy_sessions',
-    })
+    options.log.warning(
+      'proxy.env holds the database credentials of Core: give standalone outposts a role of their own',
+      {
+        role_needs: 'usage on the schema; select, insert, delete on proxy_sessions',
+      },
+    )
     return target
   }
   const password =
-    (present.get('AUTHENTIK_POSTGRESQL__USER') === outpostRole && present.get('AUTHENTIK_POSTGRESQL__PASSWORD')) ||
+    (present.get('AUTHENTIK_POSTGRESQL__USER') === outpostRole &&
+      present.get('AUTHENTIK_POSTGRESQL__PASSWORD')) ||
     randomText(32)
   const connection = await openConnection(
     { ...options.adminTarget, database: target.database },
