@@ -30,6 +30,8 @@ export interface BeatPart {
   renewed?(holders: Set<string>, sentAt: number): void
   /** A notification to send, if any. */
   notification?(): { channel: string; payload: string } | undefined
+  /** Told how many other processes are alive. */
+  others?(count: number): void
   /** The beat was not answered. */
   missed?(error: unknown): void
 }
@@ -83,7 +85,7 @@ export function createBeat(options: {
     const notification = members.map(part => part.notification?.()).find(found => found !== undefined)
     const sentAt = performance.now()
     try {
-      const { rows } = await direct.query<{ holders: string[] }>(text, [
+      const { rows } = await direct.query<{ holders: string[]; others: number }>(text, [
         node.id,
         node.name,
         node.kind,
@@ -96,7 +98,10 @@ export function createBeat(options: {
         notification?.payload ?? null,
       ])
       const holders = new Set(rows[0]?.holders ?? [])
-      for (const part of members) part.renewed?.(holders, sentAt)
+      for (const part of members) {
+        part.renewed?.(holders, sentAt)
+        part.others?.(rows[0]?.others ?? 0)
+      }
     } catch (error) {
       if (closed) return
       log.debug('beat not answered', { error: errorText(error) })
@@ -145,5 +150,6 @@ function statement(schema: string, forgottenAfterMs: number): string {
     select id from ${schema}.bus_blobs where created_at < now() - interval '1 minute' for update skip locked)
 )
 select coalesce((select array_agg(holder::text) from renewed), '{}') as holders,
+       (select count(*)::int from ${schema}.nodes where id <> $1) as others,
        case when $9::text is not null then pg_notify($9, $10) end as told`
 }

@@ -63,7 +63,7 @@ export async function openConnection(
   const passes =
     target.targetSessionAttrs === 'prefer-standby'
       ? (['standby', 'any'] as const)
-      : [target.targetSessionAttrs ?? 'any']
+      : [target.targetSessionAttrs ?? (target.hosts.length > 1 ? 'read-write' : 'any')]
   const errors: unknown[] = []
   for (const attrs of passes) {
     const hosts = byHealth(target.hosts, badHosts)

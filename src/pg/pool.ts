@@ -3,10 +3,12 @@
 import { errorText, type Log } from '../log.ts'
 import { type BadHosts, openConnection, type PgConnection } from './client.ts'
 import { isConnectionLoss, PgError } from './errors.ts'
+import { currentLane } from './lane.ts'
+import { addDuration, createFigures, type PoolFigures } from './pool-figures.ts'
 import { createMembers, type Member, type PoolState } from './pool-members.ts'
 import { runTransaction } from './pool-transaction.ts'
 import { runStatement } from './statement.ts'
-import { describeTarget, type PgTarget } from './target.ts'
+import { describeHost, describeTarget, type PgTarget } from './target.ts'
 
 export interface PgStatement {
   /** @param options.retry safe to run twice: tried once more on a new connection when the first is lost (lone statements only) */
@@ -28,6 +30,15 @@ export interface PgPool extends PgStatement {
   close(): Promise<void>
 }
 
+export interface WatchedPool extends PgPool {
+  state(): PoolState
+  /** Since the pool was made; live objects, not copies. */
+  readonly figures: PoolFigures
+  /** Most connections at a time, now. */
+  max(): number
+  resize(max: number): void
+}
+
 export interface PoolOptions {
   /** Read anew for every connection. */
   target: () => PgTarget
@@ -35,9 +46,13 @@ export interface PoolOptions {
   max: number
   applicationName: string
   log: Log
+  /** How many of so many connections are for `inLane('login', …)` alone. Default: none. */
+  reservedForLogin?: (max: number) => number
+  /** A statement that took longer is logged, without its values. Default 250; 0 = none. */
+  slowMs?: number
   /** How long a caller waits for a connection. Default 5,000. */
   acquireTimeoutMs?: number
-  /** How many callers may wait; the next is refused at once. Default 200. */
+  /** How many callers may wait in each lane; the next is refused at once. Default 200. */
   maxWaiting?: number
   /** Default 15,000; 0 = none. Of a lone statement kept here, in transactions by the server as well. */
   statementTimeoutMs?: number
@@ -56,14 +71,19 @@ class ConnectionLost extends PgError {}
 
 /** Longest wait for the server to take a cancel request, and for a statement the server should have ended itself. */
 const graceMs = 1000
+/** A host that ended a connection, or turned out to be read-only, is tried last for so long. */
+const badForMs = 5000
 
 /**
  * Creates a pool; no connection is opened before the first statement.
  * All failures of its own are `PgError`s with a stable `code`; errors of the server pass through unchanged unless they mean that
  * the connection is lost (`database_unavailable`).
  */
-export function createPool(options: PoolOptions): PgPool & { state(): PoolState } {
-  const { log, max, target } = options
+export function createPool(options: PoolOptions): WatchedPool {
+  const { log, target } = options
+  const slowMs = options.slowMs ?? 250
+  const figures = createFigures()
+  let max = options.max
   const acquireTimeoutMs = options.acquireTimeoutMs ?? 5000
   const statementTimeoutMs = options.statementTimeoutMs ?? 15_000
   const begin = beginText(options)
@@ -73,6 +93,8 @@ export function createPool(options: PoolOptions): PgPool & { state(): PoolState 
     open,
     describe: () => describeTarget(target()),
     max,
+    reserved: options.reservedForLogin ?? (() => 0),
+    figures,
     acquireTimeoutMs,
     maxWaiting: options.maxWaiting ?? 200,
     idleTimeoutMs: options.idleTimeoutMs ?? 10_000,
@@ -103,6 +125,7 @@ export function createPool(options: PoolOptions): PgPool & { state(): PoolState 
   }
 
   async function run<Row>(member: Member, text: string, values: unknown[] | undefined, deadlineMs: number) {
+    const began = performance.now()
     try {
       return await runStatement<Row>(member.connection, text, values, deadlineMs, graceMs)
     } catch (error) {
@@ -111,13 +134,20 @@ export function createPool(options: PoolOptions): PgPool & { state(): PoolState 
       // The server is going, or has changed its role: the idle connections are of no use either.
       member.dead = true
       members.dropIdle()
+      figures.lost++
+      badHosts.set(describeHost(member.connection.at), Date.now() + badForMs)
       const why = `the database connection was lost: ${errorText(error)}`
       throw new ConnectionLost('database_unavailable', why, { cause: error })
+    } finally {
+      const tookMs = performance.now() - began
+      addDuration(figures.statements, tookMs)
+      if (slowMs > 0 && tookMs > slowMs)
+        log.info('slow statement', { ms: Math.round(tookMs), statement: brief(text) })
     }
   }
 
   async function lone<Row>(text: string, values: unknown[] | undefined, deadlineMs: number) {
-    const member = await members.acquire()
+    const member = await members.acquire(currentLane())
     try {
       return await run<Row>(member, text, values, deadlineMs)
     } finally {
@@ -136,7 +166,7 @@ export function createPool(options: PoolOptions): PgPool & { state(): PoolState 
       }
     },
     async transaction(work) {
-      const member = await members.acquire()
+      const member = await members.acquire(currentLane())
       const longestMs = statementTimeoutMs === 0 ? 0 : statementTimeoutMs + graceMs
       try {
         return await runTransaction(
@@ -155,6 +185,12 @@ export function createPool(options: PoolOptions): PgPool & { state(): PoolState 
       }
     },
     state: members.state,
+    figures,
+    max: () => max,
+    resize(to) {
+      max = to
+      members.resize(to)
+    },
     close: members.close,
   }
 }
@@ -168,4 +204,11 @@ function beginText(options: PoolOptions): string {
     `set local lock_timeout = ${ms(options.lockTimeoutMs ?? 5000)}`,
     `set local idle_in_transaction_session_timeout = ${ms(options.idleInTransactionTimeoutMs ?? 30_000)}`,
   ].join('; ')
+}
+
+/** One line of a statement; its values are parameters and not in it. Of other commands, which may hold a value, only the first words. */
+function brief(text: string): string {
+  const line = text.replace(/\s+/g, ' ').trim()
+  if (/^(?:select|insert|update|delete|with|begin|commit)\b/i.test(line)) return line.slice(0, 300)
+  return `${line.split(' ', 2).join(' ')} …`
 }

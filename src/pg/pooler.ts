@@ -24,7 +24,7 @@ export interface PoolerVerdict {
 export const poolerSettings = ['auto', 'none', 'session', 'transaction'] as const
 export type PoolerSetting = (typeof poolerSettings)[number]
 
-const rounds = 4
+const rounds = 6
 const deadlineMs = 1000
 
 /**
@@ -39,7 +39,10 @@ export async function probePooler(target: PgTarget): Promise<PoolerVerdict> {
     const pid = await backendOf(first)
     if (pid === announcedPid(first)) return { kind: 'none', evidence: `backend ${pid} answers itself` }
     // The same host as the first connection: another one of the list would have other backends.
-    const second = await openConnection({ ...target, hosts: [first.at] }, { applicationName: 'postern-pooler-test' })
+    const second = await openConnection(
+      { ...target, hosts: [first.at] },
+      { applicationName: 'postern-pooler-test' },
+    )
     try {
       return await compare(first, second, pid)
     } finally {
@@ -53,8 +56,9 @@ export async function probePooler(target: PgTarget): Promise<PoolerVerdict> {
 async function compare(first: PgConnection, second: PgConnection, pid: number): Promise<PoolerVerdict> {
   for (let round = 1; round <= rounds; round++) {
     let other: number
-    // Poolers hand out what was given back last: that must be the first connection's backend, in every round.
-    const before = round === 1 ? pid : await backendOf(first)
+    // A pooler hands out the backend that came back last, or the one that has rested longest. So the first connection is the last
+    // to give one back in every other round (the first included), and the second connection in those between.
+    const before = round > 1 && round % 2 === 1 ? await backendOf(first) : pid
     if (before !== pid) return changed(pid, before)
     try {
       await ask(second, 'begin')
@@ -152,7 +156,8 @@ function needsDirect(main: PgTarget, verdict: PoolerVerdict): string {
     verdict.kind === 'unclear'
       ? `a pooler stands at ${describeTarget(main)}, and whether it keeps sessions could not be seen (${verdict.evidence})`
       : `${describeTarget(main)} is a transaction pooler (${verdict.evidence})`
-  const session = verdict.kind === 'unclear' ? ', or AUTHENTIK_POSTGRESQL__POOLER=session if it does keep them' : ''
+  const session =
+    verdict.kind === 'unclear' ? ', or AUTHENTIK_POSTGRESQL__POOLER=session if it does keep them' : ''
   return `${what}: messages between processes and migrations would silently fail there. Set AUTHENTIK_POSTGRESQL__DIRECT__HOST to the database itself${session}.`
 }
 

@@ -37,6 +37,7 @@ export interface PgTarget {
   sslnegotiation?: 'postgres' | 'direct'
   /** For the whole list of hosts; each gets an equal share of what is left. */
   connectTimeoutMs: number
+  /** Default: `any` of a single host, `read-write` among several, since after a failover one of them is a standby. */
   targetSessionAttrs?: SessionAttrs
   /** Run-time parameters of the startup message, e.g. `options`; `application_name` here wins over the pool's. */
   parameters?: Record<string, string>

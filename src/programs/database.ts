@@ -5,8 +5,10 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../log.ts'
+import { type Admission, admit } from '../pg/admission.ts'
 import type { Beat } from '../pg/beat.ts'
 import { createBeat } from '../pg/beat.ts'
+import { reservedForLogin } from '../pg/budget.ts'
 import type { Bus } from '../pg/bus.ts'
 import { createBus } from '../pg/bus.ts'
 import { openConnection } from '../pg/client.ts'
@@ -18,12 +20,11 @@ import type { Leases } from '../pg/leases.ts'
 import { createLeases } from '../pg/leases.ts'
 import { migrate } from '../pg/migrate.ts'
 import { loadMigrations } from '../pg/migrations.ts'
-import type { PgPool } from '../pg/pool.ts'
+import type { WatchedPool } from '../pg/pool.ts'
 import { createPool } from '../pg/pool.ts'
-import type { PoolState } from '../pg/pool-members.ts'
+import { checkPooler, type PoolerSetting } from '../pg/pooler.ts'
 import type { PgTarget } from '../pg/target.ts'
 import { version } from '../version.ts'
-import { poolSize } from './pool-size.ts'
 import type { Shutdown } from './shutdown.ts'
 
 export interface Targets {
@@ -31,10 +32,14 @@ export interface Targets {
   /** the database itself, where `main` is a pooler */
   direct: () => PgTarget
   schema: string
+  /** what stands in front of `main`; default `auto`: found out */
+  pooler?: PoolerSetting
 }
 
 export interface Database {
-  pool: PgPool & { state(): PoolState }
+  pool: WatchedPool
+  /** the arithmetic of connections */
+  admission: Admission
   db: Db
   beat: Beat
   bus: Bus
@@ -57,6 +62,7 @@ export async function openDatabase(options: {
 }): Promise<Database> {
   const { targets, role, log, shutdown } = options
   await whenReachable(targets.direct, log)
+  await checkPooler({ main: targets.main(), direct: targets.direct(), setting: targets.pooler ?? 'auto' })
   const { applied } = await migrate({
     target: targets.direct(),
     schema: targets.schema,
@@ -68,9 +74,11 @@ export async function openDatabase(options: {
   if (applied.length > 0) log.info('migrated the database', { migrations: applied })
   const node = { id: randomUUID(), name: hostname(), kind: role, version }
   const applicationName = `postern/${role}/${hostname()}`.slice(0, 55)
+  const admission = await admit({ target: targets.direct(), schema: targets.schema, role, log })
   const pool = createPool({
     target: targets.main,
-    max: await poolSize(targets.direct(), role),
+    max: admission.budget().pool,
+    reservedForLogin,
     applicationName: `${applicationName}/pool`,
     log,
   })
@@ -79,17 +87,19 @@ export async function openDatabase(options: {
   const beat = createBeat({ direct, schema: targets.schema, node, log })
   const bus = createBus({ direct, db, beat, log })
   const leases = createLeases({ db, beat, bus, log })
+  admission.follow(beat, pool)
   shutdown.add('database pool', () => db.close())
   shutdown.add('direct connection', () => direct.close())
   shutdown.add('presence', () => beat.close())
   shutdown.add('bus', () => bus.close())
   shutdown.add('leases', () => leases.close())
-  return { pool, db, beat, bus, leases }
+  return { pool, admission, db, beat, bus, leases }
 }
 
 /** Runs the migrations and nothing else. @returns ids that were applied */
 export async function migrateDatabase(targets: Targets, log: Log): Promise<number[]> {
   await whenReachable(targets.direct, log)
+  await checkPooler({ main: targets.main(), direct: targets.direct(), setting: targets.pooler ?? 'auto' })
   const { applied } = await migrate({
     target: targets.direct(),
     schema: targets.schema,

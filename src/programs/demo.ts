@@ -67,7 +67,7 @@ function page(request: IncomingMessage, nonce: string): string {
     .sort(([a], [b]) => a.localeCompare(b))
     .map(
       ([header, value]) =>
-        `<tr><th scope="row">x-authentik-${escape(header)}</th><td>${escape(header === 'jwt' ? `${value.slice(0, 24)}… (${value.length} characters)` : value) || '<span class="empty">empty</span>'}</td></tr>`,
+        `<tr><th scope="row">x-authentik-${escaped(header)}</th><td>${escaped(header === 'jwt' ? `${value.slice(0, 24)}… (${value.length} characters)` : value) || '<span class="empty">empty</span>'}</td></tr>`,
     )
     .join('')
   return `<!doctype html>
@@ -81,17 +81,17 @@ function page(request: IncomingMessage, nonce: string): string {
 <body>
 <main>
 <header>
-<div class="avatar" aria-hidden="true">${escape(initials(name))}</div>
+<div class="avatar" aria-hidden="true">${escaped(initials(name))}</div>
 <div>
 <p class="kicker">Demo application behind Postern</p>
-<h1>${name === '' ? 'Nobody is signed in' : `Hello, ${escape(name)}`}</h1>
-<p class="sub">${identity.email ? escape(identity.email) : 'no e-mail address'}${identity.groups ? ` · ${escape(identity.groups.split('|').join(', '))}` : ''}</p>
+<h1>${name === '' ? 'Nobody is signed in' : `Hello, ${escaped(name)}`}</h1>
+<p class="sub">${identity.email ? escaped(identity.email) : 'no e-mail address'}${identity.groups ? ` · ${escaped(identity.groups.split('|').join(', '))}` : ''}</p>
 </div>
 <a class="button" href="/outpost.goauthentik.io/sign_out">Sign out</a>
 </header>
 <section class="tiles">
-<div class="tile"><h2>Outpost</h2><p>${escape(identity['meta-outpost'] ?? '–')}</p></div>
-<div class="tile"><h2>You asked for</h2><p><code>${escape(`${request.method ?? ''} ${request.url ?? ''}`)}</code></p></div>
+<div class="tile"><h2>Outpost</h2><p>${escaped(identity['meta-outpost'] ?? '–')}</p></div>
+<div class="tile"><h2>You asked for</h2><p><code>${escaped(`${request.method ?? ''} ${request.url ?? ''}`)}</code></p></div>
 <div class="tile"><h2>WebSocket</h2><p><span id="dot"></span><span id="live" role="status">connecting</span></p></div>
 </section>
 <section>
@@ -112,7 +112,7 @@ function initials(name: string): string {
     : [words[0], words.length > 1 ? words.at(-1) : ''].map(word => word?.[0] ?? '').join('')
 }
 
-function escape(text: string): string {
+function escaped(text: string): string {
   return text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`)
 }
 

@@ -3,15 +3,12 @@ import type { Log } from '../log.ts'
 import { errorText } from '../log.ts'
 import type { Settings } from '../settings.ts'
 import { migrateDatabase } from './database.ts'
+import { targetsOf } from './server.ts'
 
 /** @returns exit code */
 export async function runMigrate(settings: Settings, log: Log): Promise<number> {
-  const schema = settings.get('AUTHENTIK_POSTGRESQL__DEFAULT_SCHEMA')
   try {
-    const applied = await migrateDatabase(
-      { main: settings.postgresTarget, direct: settings.directTarget, schema },
-      log,
-    )
+    const applied = await migrateDatabase(targetsOf(settings), log)
     process.stdout.write(
       applied.length === 0 ? 'The database is up to date.\n' : `Applied migrations ${applied.join(', ')}.\n`,
     )

@@ -47,7 +47,15 @@ export function targetsOf(settings: Settings) {
     main: settings.postgresTarget,
     direct: settings.directTarget,
     schema: settings.get('AUTHENTIK_POSTGRESQL__DEFAULT_SCHEMA'),
+    pooler: poolerOf(settings),
   }
+}
+
+/** The two old switches mean a transaction pooler. */
+function poolerOf(settings: Settings) {
+  const old =
+    settings.get('AUTHENTIK_POSTGRESQL__USE_PGBOUNCER') || settings.get('AUTHENTIK_POSTGRESQL__USE_PGPOOL')
+  return old ? 'transaction' : settings.get('AUTHENTIK_POSTGRESQL__POOLER')
 }
 
 /** What the environment says about the first administrator. */

@@ -24,7 +24,7 @@ const timeouts = { connect: 10_000, headers: 300_000 }
 export function createForwarder(options: { watchAfterMs: number }): Forwarder {
   const verifying = createAgent(true)
   const trusting = createAgent(false)
-  const running = new Set<Passing>()
+  const running: Passing[] = []
   const perOrigin = new Map<string, number>()
   const sweep = setInterval(
     () => {
@@ -49,13 +49,13 @@ export function createForwarder(options: { watchAfterMs: number }): Forwarder {
         return
       }
       perOrigin.set(origin, count + 1)
-      const passing = createPassing(x, origin, () => {
-        running.delete(passing)
+      const passing = createPassing(x, origin, running.length, () => {
+        removeFrom(running, passing)
         const left = (perOrigin.get(origin) ?? 1) - 1
         if (left === 0) perOrigin.delete(origin)
         else perOrigin.set(origin, left)
       })
-      running.add(passing)
+      running.push(passing)
       const derived = x.identity === null ? null : derive(x.app, x.identity)
       const { req } = x
       const hasBody = hasContent(req)
@@ -78,7 +78,7 @@ export function createForwarder(options: { watchAfterMs: number }): Forwarder {
     },
     async close() {
       clearInterval(sweep)
-      for (const passing of running) passing.cut()
+      for (const passing of [...running]) passing.cut()
       await Promise.allSettled([verifying.destroy(), trusting.destroy()])
     },
   }
@@ -100,6 +100,8 @@ function createAgent(verify: boolean): Agent {
 interface Passing {
   readonly x: Exchange
   readonly origin: string
+  /** its place in the list of those that run */
+  place: number
   readonly done: () => void
   controller: Dispatcher.DispatchController | null
   status: number
@@ -115,10 +117,11 @@ interface Passing {
   cut: typeof cut
 }
 
-function createPassing(x: Exchange, origin: string, done: () => void): Passing {
+function createPassing(x: Exchange, origin: string, place: number, done: () => void): Passing {
   return {
     x,
     origin,
+    place,
     done,
     controller: null,
     status: 0,
@@ -133,6 +136,14 @@ function createPassing(x: Exchange, origin: string, done: () => void): Passing {
     clientClosed,
     cut,
   }
+}
+
+/** The last one takes the place of the one that leaves. A `Set` would do, but its outgrown tables keep what they held in memory. */
+function removeFrom(running: Passing[], { place }: Passing): void {
+  const last = running.pop()
+  if (last === undefined || last.place === place) return
+  running[place] = last
+  last.place = place
 }
 
 function onRequestStart(this: Passing, controller: Dispatcher.DispatchController): void {

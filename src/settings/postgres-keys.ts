@@ -84,11 +84,18 @@ export const postgresRows = {
     programs: database,
     help: 'JSON object (plain or base64): connect_timeout, application_name, options, target_session_attrs, sslnegotiation.',
   },
+  AUTHENTIK_POSTGRESQL__POOLER: {
+    kind: 'choice',
+    values: ['auto', 'none', 'session', 'transaction'],
+    default: 'auto',
+    programs: core,
+    help: 'Pooler in front of the database; `auto` finds out at start. Behind `transaction`, DIRECT__HOST must name the database itself.',
+  },
   AUTHENTIK_POSTGRESQL__USE_PGBOUNCER: {
     kind: 'boolean',
     default: 'false',
     programs: core,
-    help: 'There is a transaction pooler in front; then DIRECT__HOST must name the database itself.',
+    help: 'Old form of POOLER=transaction.',
   },
   AUTHENTIK_POSTGRESQL__USE_PGPOOL: {
     kind: 'boolean',

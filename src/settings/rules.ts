@@ -31,10 +31,13 @@ function weakSecretKey(settings: Settings): string[] {
 
 /** Messages and migrations need a session of their own, which a transaction pooler does not give. */
 function pooler(settings: Settings): string[] {
-  const used = (['AUTHENTIK_POSTGRESQL__USE_PGBOUNCER', 'AUTHENTIK_POSTGRESQL__USE_PGPOOL'] as const).find(
+  const old = (['AUTHENTIK_POSTGRESQL__USE_PGBOUNCER', 'AUTHENTIK_POSTGRESQL__USE_PGPOOL'] as const).find(
     name => settings.get(name),
   )
-  if (used === undefined || settings.program === 'proxy') return []
-  if (settings.get('AUTHENTIK_POSTGRESQL__DIRECT__HOST') !== '') return []
-  return [`${used} is true: set AUTHENTIK_POSTGRESQL__DIRECT__HOST to the database itself, past the pooler`]
+  const said = settings.get('AUTHENTIK_POSTGRESQL__POOLER') === 'transaction'
+  if ((old === undefined && !said) || settings.program === 'proxy') return []
+  if (settings.isSet('AUTHENTIK_POSTGRESQL__DIRECT__HOST')) return []
+  if (settings.isSet('AUTHENTIK_POSTGRESQL__DIRECT__PORT')) return []
+  const used = said ? 'AUTHENTIK_POSTGRESQL__POOLER is transaction' : `${old} is true`
+  return [`${used}: set AUTHENTIK_POSTGRESQL__DIRECT__HOST to the database itself, past the pooler`]
 }

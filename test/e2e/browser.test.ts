@@ -13,7 +13,7 @@ test('a person signs in at the application behind the embedded outpost, and sign
 
   await t.test('the first page asked for is shown after the login, query string and all', async () => {
     await page.goto(`${installation.demoUrl}/reports/2026?q=caf%C3%A9&page=2`)
-    await page.getByRole('button', { name: 'Sign in' }).waitFor()
+    await page.getByRole('button', { name: 'Log in' }).waitFor()
     assert.equal(new URL(page.url()).origin, installation.coreUrl)
     await picture(page, 'login.png')
     await signIn(page, 'akadmin', installation.password)
@@ -50,7 +50,7 @@ test('a person signs in at the application behind the embedded outpost, and sign
     await page.getByRole('link', { name: 'Sign out' }).click()
     await page.waitForURL(url => url.origin === installation.coreUrl)
     await page.goto(`${installation.demoUrl}/`)
-    await page.getByRole('button', { name: 'Sign in' }).waitFor()
+    await page.getByRole('button', { name: 'Log in' }).waitFor()
   })
   assert.deepEqual(complaints, [])
 })

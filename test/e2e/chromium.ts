@@ -58,7 +58,7 @@ export async function visit(browser: Browser, options: { dark?: boolean } = {}):
 export async function signIn(page: Page, username: string, password: string): Promise<void> {
   await page.getByLabel('User name or email address').fill(username)
   await page.getByLabel('Password', { exact: true }).fill(password)
-  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('button', { name: 'Log in' }).click()
 }
 
 /** Waits until the demo application greets. */

@@ -16,7 +16,14 @@ import { findBearer } from '../../src/core/sessions/sessions.sql.ts'
 import { sql } from '../../src/pg/db.ts'
 import { embeddedOutpostManaged } from '../../src/wire/outpost.ts'
 import { selfSigned } from '../link/certificate.ts'
-import { addCertificate, addOutpost, addPerson, addProxyProvider, startCore, type TestCore } from './start-core.ts'
+import {
+  addCertificate,
+  addOutpost,
+  addPerson,
+  addProxyProvider,
+  startCore,
+  type TestCore,
+} from './start-core.ts'
 
 async function permissionsOf({ core: { db } }: TestCore, outpost: string) {
   const rows = await db.rows<{ permission: string; object_id: string | null }>(sql`
@@ -60,8 +67,15 @@ test('an outpost may see itself, its providers and their certificates, add event
     insert into ${db.t('brands')} (domain, is_default, web_certificate_id) values ('x', true, ${pair})`)
   await db.transaction(tx => outpostsChanged(tx, core.core, 'all'))
   const seen = await permissionsOf(core, embedded)
-  assert.deepEqual(seen.names.toSorted(), [...certified.slice(0, 3), ...own, 'authentik_core.view_brand'].toSorted())
-  assert.deepEqual(await permissionsOf(core, outpost.id), { names: certified, objects: 3 }, 'brands are not its business')
+  assert.deepEqual(
+    seen.names.toSorted(),
+    [...certified.slice(0, 3), ...own, 'authentik_core.view_brand'].toSorted(),
+  )
+  assert.deepEqual(
+    await permissionsOf(core, outpost.id),
+    { names: certified, objects: 3 },
+    'brands are not its business',
+  )
 
   const other = await addProxyProvider(core, 'other')
   await core.ask(admin.key, 'PATCH', path, { providers: [other] })
@@ -98,18 +112,28 @@ test('a damaged account, token and role are repaired, and what is right is not w
   const core = await startCore(t)
   const { db } = core.core
   const { id, tokenIdentifier, key } = await addOutpost(core, 'edge')
-  await db.count(sql`update ${db.t('users')} set password = 'x', type = 'internal', name = 'y', is_active = false`)
-  await db.count(sql`update ${db.t('tokens')} set intent = 'app_password', expires_at = now() + interval '1 day'`)
+  await db.count(
+    sql`update ${db.t('users')} set password = 'x', type = 'internal', name = 'y', is_active = false`,
+  )
+  await db.count(
+    sql`update ${db.t('tokens')} set intent = 'app_password', expires_at = now() + interval '1 day'`,
+  )
   await db.count(sql`delete from ${db.t('roles')}`)
   await db.transaction(tx => ensureAccounts(tx, core.core, [id]))
   assert.deepEqual(await permissionsOf(core, id), { names: own, objects: 1 })
   const renewed = await outpostToken(db, core.core, id)
   assert.notEqual(renewed, key)
-  assert.equal(await findBearer(db, sha256(renewed)), undefined, 'an account somebody deactivated stays inactive')
+  assert.equal(
+    await findBearer(db, sha256(renewed)),
+    undefined,
+    'an account somebody deactivated stays inactive',
+  )
   await db.count(sql`update ${db.t('users')} set is_active = true`)
   assert.ok(await findBearer(db, sha256(renewed)))
   assert.equal(await findBearer(db, sha256(key)), undefined)
-  const user = await db.first<{ password: null; type: string }>(sql`select password, type from ${db.t('users')}`)
+  const user = await db.first<{ password: null; type: string }>(
+    sql`select password, type from ${db.t('users')}`,
+  )
   assert.deepEqual(user, { password: null, type: 'internal_service_account' })
 
   const state = () =>
@@ -119,7 +143,10 @@ test('a damaged account, token and role are repaired, and what is right is not w
   const before = await state()
   await db.transaction(tx => ensureAccounts(tx, core.core))
   assert.deepEqual(await state(), before)
-  assert.equal((await db.rows(sql`select 1 from ${db.t('tokens')} where identifier = ${tokenIdentifier}`)).length, 1)
+  assert.equal(
+    (await db.rows(sql`select 1 from ${db.t('tokens')} where identifier = ${tokenIdentifier}`)).length,
+    1,
+  )
 })
 
 test('deleting an outpost takes its account, token and role with it, and nothing makes them again', async t => {
@@ -146,7 +173,11 @@ test('the embedded outpost is made once by many, keeps its mark and name, and ca
     db.first<{ name: string; managed: string | null; connection: string }>(sql`
       select o.name, o.managed, s.name as connection from ${db.t('outposts')} o
       left join ${db.t('service_connections')} s on s.id = o.service_connection_id`)
-  assert.deepEqual(await row(), { name: embeddedOutpostName, managed: embeddedOutpostManaged, connection: 'b' })
+  assert.deepEqual(await row(), {
+    name: embeddedOutpostName,
+    managed: embeddedOutpostManaged,
+    connection: 'b',
+  })
   await db.count(sql`update ${db.t('outposts')} set managed = null`)
   assert.equal(await ensure(), ids[0])
   assert.equal((await row())?.managed, embeddedOutpostManaged)

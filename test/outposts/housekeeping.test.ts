@@ -35,7 +35,9 @@ async function fill(db: Db): Promise<void> {
     const grant = sql`${provider!.id}, ${user.id}, ${randomUUID()}, '{}', now()`
     const application = await db.first<{ id: string }>(sql`
       insert into ${db.t('applications')} (slug, name) values (${randomUUID()}, 'a') returning id`)
-    await db.count(sql`insert into ${db.t('sessions')} (id, key_hash, expires_at) values (${session}, ${key}, ${ends})`)
+    await db.count(
+      sql`insert into ${db.t('sessions')} (id, key_hash, expires_at) values (${session}, ${key}, ${ends})`,
+    )
     await db.count(sql`
       insert into ${db.t('flow_plans')} (session_id, flow_id, flow_version, steps, expires_at)
       values (${session}, ${flow!.id}, 1, '[]', ${ends})`)
@@ -54,7 +56,9 @@ async function fill(db: Db): Promise<void> {
     await db.count(sql`
       insert into ${db.t('user_consents')} (user_id, application_id, permissions, expires_at)
       values (${user.id}, ${application!.id}, '{}', ${ends})`)
-    await db.count(sql`insert into ${db.t('events')} (action, app, expires_at) values ('login', 'a', ${ends})`)
+    await db.count(
+      sql`insert into ${db.t('events')} (action, app, expires_at) values ('login', 'a', ${ends})`,
+    )
     await db.count(sql`
       insert into ${db.t('sign_in_failures')} (key, failures, window_ends_at, expires_at)
       values (${randomUUID()}, 1, now(), ${ends})`)
@@ -76,17 +80,11 @@ test('what has ended goes from every table, what has not stays, and a token with
   const before = await counts(db)
   for (const table of expiringTables) assert.ok(before[table]! >= 2, `${table} has nothing to sweep`)
   const deleted = await sweepExpired(db)
-  assert.deepEqual(
-    deleted,
-    Object.fromEntries(expiringTables.map(table => [table, 1])),
-  )
+  assert.deepEqual(deleted, Object.fromEntries(expiringTables.map(table => [table, 1])))
   const after = await counts(db)
   for (const table of expiringTables) assert.equal(after[table], before[table]! - 1, table)
   assert.ok(await db.first(sql`select 1 from ${db.t('tokens')} where identifier = 'for ever'`))
-  assert.deepEqual(
-    await sweepExpired(db),
-    Object.fromEntries(expiringTables.map(table => [table, 0])),
-  )
+  assert.deepEqual(await sweepExpired(db), Object.fromEntries(expiringTables.map(table => [table, 0])))
 })
 
 test('every table with a time of expiry is swept', async t => {
@@ -111,6 +109,7 @@ test('many rows go in batches, one statement each, and a table somebody else swe
   })
   const deletes = statements.filter(text => text.includes('delete'))
   assert.equal(deletes.length, 3)
+  assert.equal(statements.length, 3, statements.join('\n'))
   await db.count(sql`
     insert into ${db.t('events')} (action, app, expires_at) values ('login', 'a', now() - interval '1 second')`)
   await db.transaction(async tx => {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
+import { Registry } from 'prom-client'
 import { deleteOutpost } from '../../src/core/outposts/account.ts'
-import { outpostsChanged, outpostUpdateMessage } from '../../src/core/outposts/changed.ts'
+import { createHub } from '../../src/core/outposts/hub.ts'
+import { registerHubMetrics } from '../../src/core/outposts/hub-metrics.ts'
 import { sha256 } from '../../src/core/secrets.ts'
 import { sql } from '../../src/pg/db.ts'
 import { eventually } from '../pg/eventually.ts'
@@ -69,7 +71,10 @@ test('HELLO is one statement, keeps the process alive for 15 seconds, and is ack
   assert.equal(counted.length, 1, counted.join('\n'))
   const row = await instance(core)
   assert.equal(row.instance_id, socket.instanceId)
-  assert.deepEqual([row.hello.hostname, row.hello.golangVersion, row.hello.extra], ['here', 'go1.24', { deep: 1 }])
+  assert.deepEqual(
+    [row.hello.hostname, row.hello.golangVersion, row.hello.extra],
+    ['here', 'go1.24', { deep: 1 }],
+  )
   assert.deepEqual([row.revision, row.last_revocation, row.receipts], ['1', '0', true])
   assert.ok(row.left > 10 && row.left <= 15, `${row.left}`)
   assert.deepEqual(socket.frames[0], { instruction: 0, args: {} })
@@ -84,7 +89,13 @@ test('an ACK is not answered, an unknown instruction is, and what is no frame en
   socket.send({ instruction: 3, args: { sub_type: 'something else' } })
   await eventually(() => socket.acks() === 2)
   assert.equal(socket.frames.length, 2)
-  for (const bad of ['nonsense', '[]', '{"instruction":"1"}', '{"args":{}}', '{"instruction":1,"args":{"a":"\\u0000"}}']) {
+  for (const bad of [
+    'nonsense',
+    '[]',
+    '{"instruction":"1"}',
+    '{"args":{}}',
+    '{"instruction":1,"args":{"a":"\\u0000"}}',
+  ]) {
     const another = await connect(t, core, outpost)
     another.send(bad)
     await eventually(() => another.closed() !== null)
@@ -154,74 +165,6 @@ test('a link ends when its outpost is deleted, its token replaced or its account
   assert.equal(inactive.closed(), 1008)
 })
 
-test('a change reaches the links of its outpost in every process within a second, once for many changes', async t => {
-  const one = await startCore(t)
-  const two = await startCore(t, one.database)
-  const { db } = one.core
-  const edge = await addOutpost(one, 'edge')
-  const other = await addOutpost(one, 'other')
-  const near = await connect(t, one, edge)
-  const far = await connect(t, two, edge)
-  const stranger = await connect(t, two, other)
-  for (const socket of [near, far, stranger]) socket.hello({ ...ours, revision: 99, last_revocation: 0 })
-  await eventually(() => [near, far, stranger].every(socket => socket.acks() === 1))
-  const started = performance.now()
-  for (let change = 0; change < 5; change++)
-    await db.transaction(tx => outpostsChanged(tx, one.core, { outposts: [edge.id] }))
-  const revision = Number(
-    (await db.first<{ revision: string }>(sql`select revision from ${db.t('outposts')} where id = ${edge.id}`))!.revision,
-  )
-  const last = (updates: Record<string, unknown>[]) => updates.at(-1)?.revision
-  await eventually(() => last(near.updates()) === revision && last(far.updates()) === revision)
-  assert.ok(performance.now() - started < 1000, `${performance.now() - started} ms`)
-  assert.ok(near.updates().length <= 2 && far.updates().length <= 2, 'changes share a ring')
-  assert.deepEqual(stranger.updates(), [])
-})
-
-test('a change that is rolled back rings nobody', async t => {
-  const core = await startCore(t)
-  const { db } = core.core
-  const edge = await addOutpost(core, 'edge')
-  const beside = await startCore(t, core.database)
-  const rings: unknown[] = []
-  for (const { bus } of [core.core, beside.core])
-    t.after(bus.subscribe(outpostUpdateMessage, body => rings.push(body)))
-  const failing = db.transaction(async tx => {
-    await outpostsChanged(tx, core.core, { outposts: [edge.id] })
-    throw new Error('rolled back')
-  })
-  await assert.rejects(failing, /rolled back/)
-  await db.transaction(tx => outpostsChanged(tx, core.core, { outposts: [edge.id] }))
-  await eventually(() => rings.length === 2)
-  assert.deepEqual(rings, [
-    { outpost: edge.id, revision: 3 },
-    { outpost: edge.id, revision: 3 },
-  ])
-})
-
-test('a process that states an older revision is told to update, one that states none only when it comes back', async t => {
-  const core = await startCore(t)
-  const { db } = core.core
-  const edge = await addOutpost(core, 'edge')
-  await db.count(sql`update ${db.t('outposts')} set revision = 7`)
-  const behind = await connect(t, core, edge)
-  behind.hello({ ...ours, revision: 6, last_revocation: 0 })
-  const current = await connect(t, core, edge)
-  current.hello({ ...ours, revision: 7, last_revocation: 0 })
-  const fresh = await connect(t, core, edge)
-  fresh.hello()
-  const back = await connect(t, core, edge, { again: true })
-  back.hello()
-  await eventually(() => behind.updates().length === 1 && back.updates().length === 1)
-  await eventually(() => [...core.hub.links()].every(link => link.greeted))
-  assert.deepEqual(behind.updates(), [{ revision: 7 }])
-  assert.deepEqual(current.updates(), [])
-  assert.deepEqual(fresh.updates(), [])
-  behind.hello({ ...ours, revision: 6, last_revocation: 0 })
-  await eventually(() => behind.acks() === 2)
-  assert.equal(behind.updates().length, 1, 'it was told already')
-})
-
 test('a process of Core that stops says so with 1012, and leaves the rows of its outposts to the next', async t => {
   const core = await startCore(t)
   const edge = await addOutpost(core, 'edge')
@@ -235,13 +178,53 @@ test('a process of Core that stops says so with 1012, and leaves the rows of its
   assert.equal((await instances(core)).length, 1)
 })
 
+test('a connection that has gone silent, or does not read any more, is cut', async t => {
+  const core = await startCore(t)
+  const edge = await addOutpost(core, 'edge')
+  const hub = createHub(core.core, { silenceMs: 50, sweepMs: 10 })
+  t.after(() => hub.close())
+  const cut: string[] = []
+  const join = (instanceId: string, backlog: number) => {
+    const attached = hub.attach({
+      ...{
+        outpostId: edge.id,
+        outpostName: 'edge',
+        expected: 1,
+        instanceId,
+        bearerHash: null,
+        userId: 1,
+        again: false,
+      },
+      peer: {
+        ...{ send() {}, backlog: () => backlog, close() {} },
+        terminate() {
+          cut.push(instanceId)
+          attached.ended(false)
+        },
+      },
+    })
+    return attached
+  }
+  join('full', 100 * 1024 * 1024).receive('{"instruction":9}')
+  assert.deepEqual(cut, ['full'])
+  join('silent', 0)
+  await eventually(() => cut.includes('silent'))
+})
+
 test('a thousand idle connections cost no statement and no timer each', async t => {
   const core = await startCore(t)
   const edge = await addOutpost(core, 'edge')
   const count = 1000
   const attached = Array.from({ length: count }, (_, at) =>
     core.hub.attach({
-      ...{ outpostId: edge.id, outpostName: 'edge', expected: 1, instanceId: `i${at}`, bearerHash: null, userId: 1 },
+      ...{
+        outpostId: edge.id,
+        outpostName: 'edge',
+        expected: 1,
+        instanceId: `i${at}`,
+        bearerHash: null,
+        userId: 1,
+      },
       ...{ again: false, peer: { send() {}, backlog: () => 0, close() {}, terminate() {} } },
     }),
   )
@@ -256,4 +239,27 @@ test('a thousand idle connections cost no statement and no timer each', async t 
   )
   for (const link of attached) link.ended(false)
   assert.equal([...core.hub.links()].length, 0)
+})
+
+test('metrics name each connected process with the time of its last frame', async t => {
+  const core = await startCore(t)
+  const edge = await addOutpost(core, 'edge', [], { config: { kubernetes_replicas: 3 } })
+  const registry = new Registry()
+  registerHubMetrics({ registry, hub: core.hub, tenant: 'public' })
+  const socket = await connect(t, core, edge, { instanceId: 'one' })
+  socket.hello()
+  await eventually(() => socket.acks() === 1)
+  const text = await registry.metrics()
+  assert.match(
+    text,
+    /authentik_outposts_connected\{tenant="public",outpost="edge",uid="one",expected="3"\} 1\n/,
+  )
+  const [, seconds] =
+    /authentik_outposts_last_update\{tenant="public",outpost="edge",uid="one",version="1.2.3"\} (\d+)\n/.exec(
+      text,
+    ) ?? []
+  assert.ok(Math.abs(Number(seconds) - Date.now() / 1000) < 5, text)
+  await socket.close()
+  await eventually(() => [...core.hub.links()].length === 0)
+  assert.doesNotMatch(await registry.metrics(), /uid="one"/)
 })

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
+import { attachProviders, ensureEmbeddedOutpost } from '../../src/core/outposts/account.ts'
 import { outpostsChanged } from '../../src/core/outposts/changed.ts'
-import { ensureEmbeddedOutpost, attachProviders } from '../../src/core/outposts/account.ts'
 import type { Hub } from '../../src/core/outposts/hub.ts'
 import { createInProcessLink } from '../../src/core/outposts/in-process-link.ts'
 import { sessionEndMessage } from '../../src/core/sessions/revoke.ts'
@@ -18,7 +18,10 @@ import { linkConformance, recordingOutpost } from '../link/conformance.ts'
 import { eventually } from '../pg/eventually.ts'
 import { addCertificate, addOutpost, addProxyProvider, startCore, type TestCore } from './start-core.ts'
 
-async function pushSessionEnd({ core: { db, bus } }: TestCore, args: Omit<SessionEndArgs, 'type'>): Promise<void> {
+async function pushSessionEnd(
+  { core: { db, bus } }: TestCore,
+  args: Omit<SessionEndArgs, 'type'>,
+): Promise<void> {
   await db.count(sql`
     insert into ${db.t('revocations')} (id, session_id, user_uid) overriding system value
     values (${args.id}, ${args.session_id}, nullif(${args.user ?? ''}, ''))`)
@@ -34,9 +37,13 @@ async function open(t: TestContext) {
   const core = await startCore(t)
   const pair = await selfSigned()
   const certificate = await addCertificate(core, 'pair', pair)
-  const providers = [await addProxyProvider(core, 'one', { certificate }), await addProxyProvider(core, 'two')]
+  const providers = [
+    await addProxyProvider(core, 'one', { certificate }),
+    await addProxyProvider(core, 'two'),
+  ]
   const outpost = await addOutpost(core, 'edge', providers)
-  const update = () => core.core.db.transaction(tx => outpostsChanged(tx, core.core, { outposts: [outpost.id] }))
+  const update = () =>
+    core.core.db.transaction(tx => outpostsChanged(tx, core.core, { outposts: [outpost.id] }))
   return { core, outpost, certificate: { uuid: certificate, fingerprint: pair.fingerprint }, update }
 }
 
@@ -88,7 +95,11 @@ test('the standalone link works against the real Core: REST, back channel, pushe
   assert.equal(providers[0]?.oidc_configuration.token_endpoint, `${core.origin}/application/o/token/`)
   const bundle = await link.certificate(certificate.uuid)
   assert.match(bundle?.private_key_pem ?? '', /PRIVATE KEY/)
-  await link.reportEvent({ action: 'configuration_error', app: 'authentik.providers.proxy', context: { message: 'm' } })
+  await link.reportEvent({
+    action: 'configuration_error',
+    app: 'authentik.providers.proxy',
+    context: { message: 'm' },
+  })
   assert.ok((await events(core)).some(event => event.action === 'configuration_error'))
   const { client_id, client_secret } = providers[0]!
   const form = { token: 'no such token', client_id, client_secret }
@@ -105,7 +116,8 @@ test('the standalone link works against the real Core: REST, back channel, pushe
   await eventually(() => process.frames.some(frame => frame.args.id === 5))
   link.send({ instruction: 3, args: { sub_type: 'session_end.applied', id: 5, ms: 1 } })
   await eventually(
-    async () => (await core.core.db.rows(sql`select 1 from ${core.core.db.t('revocation_receipts')}`)).length === 1,
+    async () =>
+      (await core.core.db.rows(sql`select 1 from ${core.core.db.t('revocation_receipts')}`)).length === 1,
   )
 })
 
@@ -143,7 +155,10 @@ test('without an id the link is that of the embedded outpost, and an outpost doe
   assert.deepEqual([instance.pk, instance.managed], [id, embeddedOutpostManaged])
   const [seen] = await link.providers()
   assert.equal(seen?.oidc_configuration.token_endpoint, 'http://core.test/application/o/token/')
-  await assert.rejects(link.reportEvent({ action: 'login', app: 'a', context: {} }), /no event an outpost reports/)
+  await assert.rejects(
+    link.reportEvent({ action: 'login', app: 'a', context: {} }),
+    /no event an outpost reports/,
+  )
 })
 
 test('the link within Core comes back by itself after the hub sent it away', async t => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
+import { sha256 } from '../../src/core/secrets.ts'
 import { newSessionKey, sidOf } from '../../src/core/sessions/cookie.ts'
 import { endProviderAccess, endSessions, endUserAccess } from '../../src/core/sessions/revoke.ts'
 import { insertSession } from '../../src/core/sessions/sessions.sql.ts'
-import { sha256 } from '../../src/core/secrets.ts'
 import { sql } from '../../src/pg/db.ts'
 import { instruction } from '../../src/wire/frames.ts'
 import { eventually } from '../pg/eventually.ts'
@@ -55,7 +55,11 @@ test('the end of a session reaches every outpost at every process, with one read
   for (const socket of [near, far, stock]) {
     const ends = socket.ends()
     assert.deepEqual(ends.map(args => args.session_id).toSorted(), ids.map(sidOf).toSorted())
-    assert.ok(ends.every(args => args.type === 'event.session.end' && typeof args.id === 'number' && !('user' in args)))
+    assert.ok(
+      ends.every(
+        args => args.type === 'event.session.end' && typeof args.id === 'number' && !('user' in args),
+      ),
+    )
   }
 })
 
@@ -66,7 +70,9 @@ test('the end of everything of a user names the user, to outposts that know what
   await db.transaction(tx => endProviderAccess(tx, bus, 'a client'))
   const id = await addSession(one, person.id)
   await db.transaction(tx => endSessions(tx, bus, [id]))
-  await eventually(() => [near, far, stock].every(socket => socket.ends().some(end => end.session_id === sidOf(id))))
+  await eventually(() =>
+    [near, far, stock].every(socket => socket.ends().some(end => end.session_id === sidOf(id))),
+  )
   for (const socket of [near, far]) {
     assert.equal(socket.ends().length, 2)
     assert.deepEqual([socket.ends()[0]?.session_id, socket.ends()[0]?.user], ['', person.uid])
@@ -84,7 +90,8 @@ test('receipts are stored once each, for revocations that exist', async t => {
     instruction: instruction.providerSpecific,
     args: { sub_type: 'session_end.applied', id: revocation!.id, ms: 3.4, ...args },
   })
-  for (const bad of [{ id: 'x' }, { id: -1 }, { ms: -1 }, { ms: 'fast' }, { id: 1e18 }, { id: 999_999 }]) near.send(receipt(bad))
+  for (const bad of [{ id: 'x' }, { id: -1 }, { ms: -1 }, { ms: 'fast' }, { id: 1e18 }, { id: 999_999 }])
+    near.send(receipt(bad))
   near.send(receipt({}))
   near.send(receipt({ ms: 9 }))
   far.send(receipt({ ms: 0 }))
@@ -106,6 +113,7 @@ test('an outpost that was away is sent what it missed of the last day, in order'
     await db.transaction(tx => endSessions(tx, bus, [id]))
     sids.push(sidOf(id))
   }
+  await db.count(sql`update ${db.t('revocations')} set created_at = now() - interval '1 minute'`)
   const rows = await db.rows<{ id: string }>(sql`select id from ${db.t('revocations')} order by id`)
   await db.count(sql`
     update ${db.t('revocations')} set created_at = now() - interval '25 hours' where id = ${rows[1]!.id}`)
@@ -123,6 +131,16 @@ test('an outpost that was away is sent what it missed of the last day, in order'
   stock.hello()
   await eventually(() => [...core.hub.links()].every(link => link.greeted) && back.acks() === 2)
   assert.deepEqual([back.ends().length, current.ends().length, stock.ends().length], [2, 0, 0])
+})
+
+test('what became visible only after a higher number was known is sent too', async t => {
+  const core = await startCore(t)
+  const { db } = core.core
+  const edge = await addOutpost(core, 'edge')
+  await db.count(sql`insert into ${db.t('revocations')} (session_id) values (${'ab'.repeat(32)})`)
+  const back = await connect(t, core, edge)
+  back.hello({ ...ours, revision: 99, last_revocation: 1000 })
+  await eventually(() => back.ends().length === 1)
 })
 
 test('a long replay comes in pages and whole', async t => {
@@ -173,10 +191,13 @@ test('a sign-out at one outpost ends the sessions of that login at all, and leav
       values (${sha256(randomUUID())}, 'c', ${sha256(of)}, ${sha256('u')}, 'x', now(), now() + interval '1 hour')`)
   await addProxySession(sid)
   await addProxySession('another')
-  const logout = (session_id: unknown) => near.send({ instruction: 3, args: { sub_type: 'logout', session_id } })
+  const logout = (session_id: unknown) =>
+    near.send({ instruction: 3, args: { sub_type: 'logout', session_id } })
   for (const bad of ['', 'short', `${sid}0`, 5, null]) logout(bad)
   logout(sid)
-  await eventually(() => [near, far, stock].every(socket => socket.ends().some(end => end.session_id === sid)))
+  await eventually(() =>
+    [near, far, stock].every(socket => socket.ends().some(end => end.session_id === sid)),
+  )
   assert.equal((await db.rows(sql`select 1 from ${db.t('proxy_sessions')}`)).length, 1)
   assert.equal((await db.rows(sql`select 1 from ${db.t('sessions')} where id = ${session}`)).length, 1)
   assert.equal(await revocationCount(one), 1)

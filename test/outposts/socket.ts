@@ -45,7 +45,8 @@ export async function connect(
   await once(ws, 'open')
   ws.on('error', () => {})
   t.after(() => ws.terminate())
-  const send = (frame: Partial<Frame> | string) => ws.send(typeof frame === 'string' ? frame : JSON.stringify(frame))
+  const send = (frame: Partial<Frame> | string) =>
+    ws.send(typeof frame === 'string' ? frame : JSON.stringify(frame))
   const of = (wanted: number) => frames.filter(frame => frame.instruction === wanted)
   return {
     ...{ instanceId, frames, ws, send, closed: () => code },

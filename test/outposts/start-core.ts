@@ -103,7 +103,10 @@ export async function startCore(t: TestContext, database?: TestDatabase): Promis
     async ask(key, method, path, body) {
       const response = await fetch(`${origin}/api/v3${path}`, {
         method,
-        headers: { authorization: `Bearer ${key}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+        headers: {
+          authorization: `Bearer ${key}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       })
       const text = await response.text()
@@ -135,7 +138,14 @@ export async function addPerson(
   }
   const key = randomText(60)
   await insertToken(db, secrets, {
-    ...{ identifier: `key-of-${made.id}`, intent: 'api', userId: made.id, description: '', key, expiresAt: null },
+    ...{
+      identifier: `key-of-${made.id}`,
+      intent: 'api',
+      userId: made.id,
+      description: '',
+      key,
+      expiresAt: null,
+    },
   })
   return { id: made.id, uid: made.uid, key }
 }

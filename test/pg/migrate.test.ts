@@ -221,6 +221,6 @@ test('no function of the migrated database sends notifications inside a business
   const database: TestDatabase = await testDatabase(t)
   const rows = await database.db.rows(sql`
     select proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-    where n.nspname not in ('pg_catalog', 'information_schema') and prosrc ~* 'notify' and prolang <> 12 and prolang <> 13`)
+    where n.nspname not in ('pg_catalog', 'information_schema') and prosrc ~* 'pg_notify\\s*\\(|(^|;|\\mthen|\\mbegin)\\s*notify\\s' and prolang <> 12 and prolang <> 13`)
   assert.deepEqual(rows, [])
 })

@@ -48,7 +48,10 @@ export async function startPgBouncer(
     server_login_retry: 1,
   }
   const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}`)
-  await writeFile(join(dir, 'pgbouncer.ini'), `[databases]\n* = ${database}\n[pgbouncer]\n${lines.join('\n')}\n`)
+  await writeFile(
+    join(dir, 'pgbouncer.ini'),
+    `[databases]\n* = ${database}\n[pgbouncer]\n${lines.join('\n')}\n`,
+  )
   await writeFile(join(dir, 'users.txt'), `"${target.user}" "${target.password}"\n`)
   await chmod(dir, 0o777)
   const through = (): PgTarget => ({ ...target, hosts: [{ host: '127.0.0.1', port }] })
@@ -58,7 +61,9 @@ export async function startPgBouncer(
     const user = process.getuid?.() === 0 ? ['-u', 'postgres'] : []
     child = spawn(program, ['-q', ...user, join(dir, 'pgbouncer.ini')], { stdio: 'ignore' })
     await eventually(async () => {
-      const connection = await openConnection(through(), { applicationName: 'waiting' }).catch(() => undefined)
+      const connection = await openConnection(through(), { applicationName: 'waiting' }).catch(
+        () => undefined,
+      )
       await connection?.client.end()
       return connection !== undefined
     })

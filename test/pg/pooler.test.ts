@@ -51,14 +51,18 @@ for (const options of [
   }, async t => {
     const { main, direct } = await behind(t, options)
     // Idle backends that others left, as on a system in use.
-    const crowd = await Promise.all(
-      [1, 2, 3].map(() => openConnection(main, { applicationName: 'crowd' })),
-    )
+    const crowd = await Promise.all([1, 2, 3].map(() => openConnection(main, { applicationName: 'crowd' })))
     await Promise.all(crowd.map(({ client }) => client.query('select pg_sleep(0.02)')))
     for (const { client } of crowd) await client.end()
     for (let i = 0; i < 5; i++) assert.equal((await probePooler(main)).kind, 'transaction')
-    assert.match(await refusal(main, main), /transaction pooler .* Set AUTHENTIK_POSTGRESQL__DIRECT__HOST to the database itself\.$/)
-    assert.match(await refusal(main, { ...main, user: main.user, connectTimeoutMs: 1 + main.connectTimeoutMs }), /DIRECT__HOST/)
+    assert.match(
+      await refusal(main, main),
+      /transaction pooler .* Set AUTHENTIK_POSTGRESQL__DIRECT__HOST to the database itself\.$/,
+    )
+    assert.match(
+      await refusal(main, { ...main, user: main.user, connectTimeoutMs: 1 + main.connectTimeoutMs }),
+      /DIRECT__HOST/,
+    )
     const verdicts = await checkPooler({ main, direct, setting: 'auto' })
     assert.deepEqual([verdicts.main?.kind, verdicts.direct?.kind], ['transaction', 'none'])
   })

@@ -4,7 +4,6 @@ import type { Static } from 'typebox'
 import Type from 'typebox'
 import type { Tx } from '../../pg/db.ts'
 import type { WriteContext } from '../api/audit.ts'
-import { requireReferences } from '../api/references.sql.ts'
 import { insertColumns, updateColumns } from '../api/resource.sql.ts'
 import type { Resource, WriteResult } from '../api/resource-definition.ts'
 import { IntegerKey, listQuery, nullable, Uuid } from '../api/shapes.ts'
@@ -58,6 +57,8 @@ const ApplicationBody = Type.Object({
   meta_icon_url: nullable(Type.String()),
   meta_icon_themed_urls: nullable(Themed),
 })
+/** The last part of a path; a character that PostgreSQL cannot store is in no slug. */
+export const SlugKey = Type.String({ maxLength: 255, pattern: '^[^\\u0000]+$' })
 const ApplicationInput = Type.Object({
   name: Type.String({ minLength: 1, maxLength: 500 }),
   slug: Type.String({ minLength: 1, maxLength: 100, pattern: '^[-a-zA-Z0-9_]+$' }),
@@ -70,7 +71,7 @@ const flag = Type.Optional(Type.Boolean())
 
 export const applicationResource: Resource<ApplicationRow, ApplicationInput, ApplicationQuery> = {
   path: '/core/applications/',
-  parameter: ['slug', Type.String({ maxLength: 100 })],
+  parameter: ['slug', SlugKey],
   operation: 'core_applications',
   app: 'authentik_core',
   model: 'application',
@@ -185,9 +186,14 @@ async function update(
   check(input)
   await updateColumns(tx, 'applications', row.id, columnsOf(input))
   const now = input.provider === undefined ? row.provider_id : input.provider
+  const told = now !== row.provider_id || differs(row.slug, input.slug) || differs(row.name, input.name)
   const concerned = [row.provider_id, now].filter(id => id !== null)
-  if (concerned.length > 0) await outpostsChanged(tx, core, { providers: concerned })
+  if (told && concerned.length > 0) await outpostsChanged(tx, core, { providers: concerned })
   return now === row.provider_id ? {} : endAccess(context, row.provider_id)
+}
+
+function differs(before: string, after: string | undefined): boolean {
+  return after !== undefined && after !== before
 }
 
 async function remove(context: WriteContext, row: ApplicationRow): Promise<WriteResult> {

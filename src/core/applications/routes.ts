@@ -12,7 +12,7 @@ import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
 import { invalid } from '../errors.ts'
 import { mayUserAccess } from '../policies/bindings.ts'
-import { applicationResource } from './applications.ts'
+import { applicationResource, SlugKey } from './applications.ts'
 import { findVisibleUser } from './for-user.sql.ts'
 
 export function registerApplicationRoutes(app: CoreApp, core: Core): void {
@@ -26,7 +26,7 @@ export function registerApplicationRoutes(app: CoreApp, core: Core): void {
       schema: {
         operationId: 'core_applications_check_access_retrieve',
         tags: ['core'],
-        params: Type.Object({ slug: Type.String({ maxLength: 100 }) }),
+        params: Type.Object({ slug: SlugKey }),
         querystring: onlyQuery({ for_user: Type.Optional(IntegerKey) }),
         response: {
           200: Type.Object({

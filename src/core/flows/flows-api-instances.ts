@@ -70,6 +70,8 @@ const FlowBody = Type.Object({
   cache_count: Type.Integer(),
   authentication,
 })
+/** The last part of a path; a character that PostgreSQL cannot store is in no slug. */
+export const SlugKey = Type.String({ maxLength: 255, pattern: '^[^\\u0000]+$' })
 const FlowInput = Type.Object({
   name: Type.String({ minLength: 1, maxLength: 500 }),
   slug: Type.String({ minLength: 1, maxLength: 100, pattern: '^[-a-zA-Z0-9_]+$' }),
@@ -88,7 +90,7 @@ const flowColumn = (column: string) => ({
 
 export const flowResource: Resource<FlowRow, FlowInput, FlowQuery> = {
   path: '/flows/instances/',
-  parameter: ['slug', Type.String({ maxLength: 100 })],
+  parameter: ['slug', SlugKey],
   operation: 'flows_instances',
   app: 'authentik_flows',
   model: 'flow',

@@ -16,7 +16,7 @@ import {
   stageOrdering,
   stageTable,
 } from './flows-api.sql.ts'
-import { FlowSetBody, flowResource, flowSetBody } from './flows-api-instances.ts'
+import { FlowSetBody, flowResource, flowSetBody, SlugKey } from './flows-api-instances.ts'
 import { findStageType, stageTypes } from './stages.ts'
 
 const StageBody = Type.Object({
@@ -138,7 +138,7 @@ function registerExecute(app: CoreApp, core: Core): void {
       schema: {
         operationId: 'flows_instances_execute_retrieve',
         tags: ['flows'],
-        params: Type.Object({ slug: Type.String({ maxLength: 100 }) }),
+        params: Type.Object({ slug: SlugKey }),
         response: { 200: Type.Object({ link: Type.String() }), ...errorResponses },
       },
     },

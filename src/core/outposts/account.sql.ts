@@ -87,9 +87,18 @@ export async function repairAccount(
 /** Replaces whatever has the token's identifier or mark. */
 export async function replaceToken(
   db: Queryable,
-  token: { identifier: string; managed: string; userId: number; description: string; keyHash: Buffer; keySealed: Buffer },
+  token: {
+    identifier: string
+    managed: string
+    userId: number
+    description: string
+    keyHash: Buffer
+    keySealed: Buffer
+  },
 ): Promise<void> {
-  await db.count(sql`delete from ${db.t('tokens')} where identifier = ${token.identifier} or managed = ${token.managed}`)
+  await db.count(
+    sql`delete from ${db.t('tokens')} where identifier = ${token.identifier} or managed = ${token.managed}`,
+  )
   await db.count(sql`
     insert into ${db.t('tokens')} (identifier, intent, user_id, description, managed, key_hash, key_sealed)
     values (${token.identifier}, 'api', ${token.userId}, ${token.description}, ${token.managed}, ${token.keyHash}, ${token.keySealed})`)

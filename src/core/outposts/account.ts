@@ -124,11 +124,16 @@ export async function attachProviders(
   outpostId: string,
   providers: number[],
 ): Promise<void> {
-  if ((await addProviders(tx, outpostId, providers)) > 0) await outpostsChanged(tx, core, { outposts: [outpostId] })
+  if ((await addProviders(tx, outpostId, providers)) > 0)
+    await outpostsChanged(tx, core, { outposts: [outpostId] })
 }
 
 /** Key of an outpost's token, for whoever starts its process. @throws Error when there is no such outpost or its key was not kept */
-export async function outpostToken(db: Queryable, core: Pick<Core, 'secrets'>, outpostId: string): Promise<string> {
+export async function outpostToken(
+  db: Queryable,
+  core: Pick<Core, 'secrets'>,
+  outpostId: string,
+): Promise<string> {
   const sealed = await sealedTokenOf(db, outpostId)
   if (sealed === undefined) throw new Error(`outpost ${outpostId} has no token whose key can be read`)
   return core.secrets.open('token_key', sealed)

@@ -2,7 +2,10 @@ import type { Queryable } from '../../pg/db.ts'
 import { sql } from '../../pg/db.ts'
 import type { ChangedFor } from './changed.ts'
 
-export async function raiseRevisions(db: Queryable, changed: ChangedFor): Promise<{ id: string; revision: number }[]> {
+export async function raiseRevisions(
+  db: Queryable,
+  changed: ChangedFor,
+): Promise<{ id: string; revision: number }[]> {
   const rows = await db.rows<{ id: string; revision: string | number }>(sql`
     update ${db.t('outposts')} o set revision = revision + 1 where ${concerned(db, changed)} returning o.id, o.revision`)
   return rows.map(row => ({ id: row.id, revision: Number(row.revision) }))

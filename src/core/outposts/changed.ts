@@ -21,7 +21,11 @@ export type ChangedFor =
  * Call it after the change itself, and before a provider or certificate is deleted: afterwards nothing tells who used it.
  * @returns ids of the outposts whose revision was raised
  */
-export async function outpostsChanged(tx: Tx, core: Pick<Core, 'bus'>, changed: ChangedFor): Promise<string[]> {
+export async function outpostsChanged(
+  tx: Tx,
+  core: Pick<Core, 'bus'>,
+  changed: ChangedFor,
+): Promise<string[]> {
   const raised = await raiseRevisions(tx, changed)
   const ids = raised.map(outpost => outpost.id)
   if (ids.length > 0) await syncPermissions(tx, ids)

@@ -45,6 +45,8 @@ test('what is stored is what was given, unknown keys included; defaults are fill
   assert.equal(read.docker_map_ports, true)
   assert.deepEqual(read.of_a_newer_version, { a: [1] })
   assert.deepEqual(readConfig({}), defaultConfig())
+  const broken = { refresh_interval: 5, kubernetes_replicas: 'many', session_backend: null }
+  assert.deepEqual(readConfig(broken), defaultConfig(), 'what somebody wrote past the API does no harm')
 })
 
 test('two spellings of nothing become one', () => {

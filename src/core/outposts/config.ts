@@ -5,7 +5,6 @@ import type { Static, TSchema } from 'typebox'
 import Type from 'typebox'
 import Value from 'typebox/value'
 import { parseDuration } from '../duration.ts'
-import { nullable } from '../api/shapes.ts'
 
 const text = (value: string) => Type.String({ maxLength: 2000, default: value })
 const texts = Type.Record(Type.String(), Type.String())
@@ -47,9 +46,12 @@ export const OutpostConfigSchema = Type.Object({
   kubernetes_ingress_annotations: Type.Record(Type.String(), Type.String(), { default: {} }),
   kubernetes_ingress_secret_name: text('authentik-outpost-tls'),
   kubernetes_ingress_class_name: noText,
-  kubernetes_ingress_path_type: Type.Union([Type.Enum(['Prefix', 'Exact', 'ImplementationSpecific']), Type.Null()], {
-    default: null,
-  }),
+  kubernetes_ingress_path_type: Type.Union(
+    [Type.Enum(['Prefix', 'Exact', 'ImplementationSpecific']), Type.Null()],
+    {
+      default: null,
+    },
+  ),
   kubernetes_httproute_annotations: Type.Record(Type.String(), Type.String(), { default: {} }),
   kubernetes_httproute_parent_refs: Type.Array(ParentRef, { default: [] }),
   kubernetes_service_type: Type.Enum(['ClusterIP', 'NodePort', 'LoadBalancer'], { default: 'ClusterIP' }),
@@ -59,21 +61,26 @@ export const OutpostConfigSchema = Type.Object({
     default: null,
   }),
   kubernetes_disable_x509_strict: Type.Boolean({ default: false }),
-  session_backend: nullable(Type.String({ maxLength: 100 })),
+  session_backend: text(''),
   kubernetes_postgresql_secret_name: text(''),
   kubernetes_postgresql_credentials_secret_name: text(''),
 })
-export type OutpostConfig = Omit<Static<typeof OutpostConfigSchema>, 'session_backend'> & {
-  session_backend: string
-  [key: string]: unknown
-}
+export type OutpostConfig = Static<typeof OutpostConfigSchema> & { [key: string]: unknown }
 
 type Key = keyof typeof OutpostConfigSchema.properties
 const schemas: Record<string, TSchema> = OutpostConfigSchema.properties
 
-/** Missing keys as their defaults. */
+/** Missing keys as their defaults, and those too whose value has a shape that no save lets pass. */
 export function readConfig(stored: Record<string, unknown>): OutpostConfig {
-  return { ...defaultConfig(), ...stored } as OutpostConfig
+  const good = Object.entries(stored).filter(([key, value]) => {
+    const schema = schemaOf(key)
+    return schema === undefined || (value !== undefined && Value.Check(schema, value))
+  })
+  return { ...defaultConfig(), ...Object.fromEntries(good) } as OutpostConfig
+}
+
+function schemaOf(key: string): TSchema | undefined {
+  return Object.hasOwn(schemas, key) ? schemas[key] : undefined
 }
 
 /** Defaults of every key; the namespace is this pod's own where there is one. */
@@ -82,7 +89,7 @@ export function defaultConfig(): OutpostConfig {
     key,
     structuredClone((schema as { default?: unknown }).default),
   ])
-  return { ...Object.fromEntries(entries), session_backend: '', kubernetes_namespace: ownNamespace() } as OutpostConfig
+  return { ...Object.fromEntries(entries), kubernetes_namespace: ownNamespace() } as OutpostConfig
 }
 
 /** Seconds between two refreshes of an outpost, within the bounds every outpost keeps. */
@@ -101,7 +108,7 @@ export function checkConfig(given: Record<string, unknown>): Record<string, unkn
   if (config.session_backend === null) config.session_backend = ''
   if (config.container_image === '') config.container_image = null
   for (const [key, value] of Object.entries(config)) {
-    const schema = Object.hasOwn(schemas, key) ? schemas[key] : undefined
+    const schema = schemaOf(key)
     if (schema === undefined) continue
     const problem = shapeProblem(schema, value) ?? rules[key as Key]?.(value as never)
     if (problem !== undefined) throw new ConfigError(key, problem)

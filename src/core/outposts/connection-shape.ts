@@ -32,7 +32,12 @@ const kinds = {
   },
 } as const
 
-export function connectionBody(row: { id: string; name: string; local: boolean; type: ConnectionType }): ConnectionBody {
+export function connectionBody(row: {
+  id: string
+  name: string
+  local: boolean
+  type: ConnectionType
+}): ConnectionBody {
   return { pk: row.id, name: row.name, local: row.local, ...kinds[row.type] }
 }
 

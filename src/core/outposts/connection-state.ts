@@ -39,7 +39,8 @@ interface Question {
 }
 
 async function ask(core: Parts, row: ConnectionRow): Promise<ConnectionState> {
-  const { url, agent, headers, key } = row.type === 'docker' ? await docker(core, row) : await kubernetes(core, row)
+  const { url, agent, headers, key } =
+    row.type === 'docker' ? await docker(core, row) : await kubernetes(core, row)
   const signal = AbortSignal.timeout(deadlineMs)
   try {
     const { statusCode, body } = await request(url, { dispatcher: agent, headers, signal })

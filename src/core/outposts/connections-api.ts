@@ -4,8 +4,8 @@ import Type from 'typebox'
 import { principalOf } from '../access.ts'
 import type { WriteContext } from '../api/audit.ts'
 import { requireReferences } from '../api/references.sql.ts'
-import { registerResource } from '../api/resource.ts'
 import { insertColumns, removeRow, updateColumns } from '../api/resource.sql.ts'
+import { registerResource } from '../api/resource.ts'
 import type { Resource, WriteResult } from '../api/resource-definition.ts'
 import { findFor } from '../api/resource-write.ts'
 import { errorResponses, Json, listQuery, nullable, Uuid } from '../api/shapes.ts'
@@ -125,7 +125,8 @@ const kubernetesConnection: Resource<ConnectionRow, KubernetesInput, ConnectionQ
     kubeconfig: holds(principalOf(request), changeKubernetes) ? storedKubeconfig(core, row) : {},
     verify_ssl: row.config.verify_ssl ?? true,
   }),
-  insert: (context, input) => save(context, 'kubernetes', null, input, () => kubernetesColumns(context, null, input)),
+  insert: (context, input) =>
+    save(context, 'kubernetes', null, input, () => kubernetesColumns(context, null, input)),
   update: async (context, row, input) => {
     await save(context, 'kubernetes', row.id, input, () => kubernetesColumns(context, row, input))
     return {}
@@ -157,7 +158,10 @@ export function registerConnectionRoutes(app: CoreApp, core: Core): void {
         operationId: 'outposts_service_connections_all_state_retrieve',
         tags: ['outposts'],
         params: Type.Object({ uuid: Uuid }),
-        response: { 200: Type.Object({ healthy: Type.Boolean(), version: Type.String() }), ...errorResponses },
+        response: {
+          200: Type.Object({ healthy: Type.Boolean(), version: Type.String() }),
+          ...errorResponses,
+        },
       },
     },
     async request => {
@@ -229,7 +233,8 @@ async function kubernetesColumns(
   const verify = input.verify_ssl ?? row?.config.verify_ssl ?? true
   const config = JSON.stringify({ verify_ssl: verify })
   const isLocal = input.local ?? row?.local ?? false
-  const given = input.kubeconfig === undefined && row !== null ? undefined : checkedKubeconfig(input.kubeconfig ?? {})
+  const given =
+    input.kubeconfig === undefined && row !== null ? undefined : checkedKubeconfig(input.kubeconfig ?? {})
   const stored = given === undefined ? row?.kubeconfig_sealed != null : Object.keys(given).length > 0
   if (!stored && !isLocal)
     throw invalid({ kubeconfig: 'You can only use an empty kubeconfig when connecting to a local cluster.' })

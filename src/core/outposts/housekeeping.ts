@@ -1,7 +1,6 @@
 // Deletes what has ended. Reading never depends on it: whatever expires is checked by the statement that uses it, so a sweep that is
-// late only costs room. Called by the worker; one process at a time per table, in short transactions.
+// late only costs room. Called by the worker; one process at a time per table, one statement per batch.
 import type { Db } from '../../pg/db.ts'
-import { tryLockInTx } from '../../pg/lock.ts'
 import type { ExpiringTable } from './housekeeping.sql.ts'
 import { deleteExpired, expiringTables } from './housekeeping.sql.ts'
 
@@ -35,14 +34,7 @@ async function sweepTable(
 ): Promise<number | null> {
   let total: number | null = null
   while (!signal?.aborted && (total ?? 0) < sweepMax) {
-    const count = await db.transaction(async tx => {
-      // Outposts sweep their table too, under the lock they know.
-      const free =
-        table === 'proxy_sessions'
-          ? await tryLockInTx(tx, 'proxy_sessions_sweep')
-          : await tryLockInTx(tx, 'sweep', table)
-      return free ? deleteExpired(tx, table, size) : null
-    })
+    const count = await deleteExpired(db, table, size)
     if (count === null) return total
     total = (total ?? 0) + count
     if (count < size) break

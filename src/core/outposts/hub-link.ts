@@ -27,6 +27,10 @@ export interface Link {
   open: boolean
   /** its first HELLO was answered for: what it missed has been sent */
   greeted: boolean
+  /** revocations sent so far, while one may still come twice: by replay and by the bus */
+  sent: Set<number> | null
+  /** when that ends (ms, `performance.now`) */
+  settledAt: number
   /** understands our additions: ends of a whole user, receipts */
   extended: boolean
   version: string
@@ -52,6 +56,8 @@ export function newLink(given: NewLink, now: Date): Link {
     connectedAt: now,
     open: true,
     greeted: false,
+    sent: null,
+    settledAt: Number.POSITIVE_INFINITY,
     extended: false,
     version: '',
     revision: null,
@@ -61,6 +67,26 @@ export function newLink(given: NewLink, now: Date): Link {
     saving: false,
     next: null,
   }
+}
+
+/** A message of the bus may be this much later than the row it speaks of. */
+const lateMs = 10_000
+
+/** Call when a link has been sent all it missed. */
+export function settle(link: Link): void {
+  link.settledAt = performance.now() + lateMs
+}
+
+/** False when this revocation has been sent to this link already, as far as that can happen. */
+export function isFirst(link: Link, revocation: number): boolean {
+  if (performance.now() > link.settledAt) {
+    link.sent = null
+    return true
+  }
+  link.sent ??= new Set()
+  if (link.sent.has(revocation)) return false
+  link.sent.add(revocation)
+  return true
 }
 
 /** All links of this process, by outpost. */

@@ -20,6 +20,11 @@ export async function findLinkedOutpost(
     where o.id = ${id} and ${visibleTo(db, principal, 'authentik_outposts.view_outpost', sql`o.id`)}`)
 }
 
+/** Revocations an outpost can be told about: the end of a provider reaches it as a change of configuration. */
+const canBeTold = sql`(session_id <> '' or user_uid is not null)`
+/** Numbers are given before they are visible: one below the last an outpost knows may have become visible since. */
+const justNow = sql`now() - interval '5 seconds'`
+
 export interface HelloState {
   outpostId: string
   instanceId: string
@@ -41,8 +46,8 @@ export interface HelloState {
 export async function saveHello(
   db: Queryable,
   h: HelloState,
-): Promise<{ revision: number; newestRevocation: number } | undefined> {
-  const row = await db.first<{ revision: string; newest: string }>(sql`
+): Promise<{ revision: number; missed: boolean } | undefined> {
+  const row = await db.first<{ revision: string; missed: boolean }>(sql`
     with o as (
       select x.id, x.revision from ${db.t('outposts')} x
       where x.id = ${h.outpostId} and exists (
@@ -68,8 +73,11 @@ export async function saveHello(
         where outpost_id = ${h.outpostId} and instance_id <> ${h.instanceId} and expires_at < now() - interval '1 minute'
         for update skip locked)
     )
-    select o.revision, (select coalesce(max(id), 0) from ${db.t('revocations')}) as newest from o`)
-  return row === undefined ? undefined : { revision: Number(row.revision), newestRevocation: Number(row.newest) }
+    select o.revision, (
+      exists (select from ${db.t('revocations')} where id > ${h.lastRevocation}::bigint and ${canBeTold})
+      or exists (select from ${db.t('revocations')} where created_at > ${justNow} and ${canBeTold})
+    ) as missed from o`)
+  return row === undefined ? undefined : { revision: Number(row.revision), missed: row.missed }
 }
 
 /** Forgets an instance that said goodbye, unless it has connected again since, here or elsewhere. */
@@ -103,24 +111,29 @@ interface RawRevocation {
   user_uid: string | null
 }
 
-/** Revocations an outpost can be told about: those of a provider reach it as a change of configuration. */
 export async function revocationsByIds(db: Queryable, ids: number[]): Promise<RevocationRow[]> {
   return numbered(
     await db.rows<RawRevocation>(
       sql`
       select id, session_id, user_uid from ${db.t('revocations')}
-      where id = any(${ids}::bigint[]) and (session_id <> '' or user_uid is not null) order by id`,
+      where id = any(${ids}::bigint[]) and ${canBeTold} order by id`,
       { retry: true },
     ),
   )
 }
 
-/** The next revocations after `after`, none older than a day. */
-export async function revocationsAfter(db: Queryable, after: number, limit: number): Promise<RevocationRow[]> {
+/** The next revocations after `after`, none older than a day. @param overlap those of the last five seconds as well */
+export async function revocationsAfter(
+  db: Queryable,
+  after: number,
+  limit: number,
+  overlap: boolean,
+): Promise<RevocationRow[]> {
   return numbered(
     await db.rows<RawRevocation>(sql`
       select id, session_id, user_uid from ${db.t('revocations')}
-      where id > ${after} and created_at > now() - interval '24 hours' and (session_id <> '' or user_uid is not null)
+      where (id > ${after}::bigint or (${overlap}::boolean and created_at > ${justNow}))
+        and created_at > now() - interval '24 hours' and ${canBeTold}
       order by id limit ${limit}`),
   )
 }
@@ -131,7 +144,7 @@ export async function revocationsWithin(db: Queryable, seconds: number): Promise
     await db.rows<RawRevocation>(sql`
       select id, session_id, user_uid from ${db.t('revocations')}
       where created_at > now() - least(${seconds}::float8, 86400) * interval '1 second'
-        and (session_id <> '' or user_uid is not null)
+        and ${canBeTold}
       order by id`),
   )
 }
@@ -161,7 +174,10 @@ export async function insertReceipts(db: Queryable, receipts: Receipt[]): Promis
 }
 
 /** Instances that sent something other than HELLO live 15 more seconds too. */
-export async function touchInstances(db: Queryable, links: { outpostId: string; instanceId: string }[]): Promise<void> {
+export async function touchInstances(
+  db: Queryable,
+  links: { outpostId: string; instanceId: string }[],
+): Promise<void> {
   await db.count(sql`
     update ${db.t('outpost_instances')} i set last_seen_at = now(), expires_at = now() + interval '15 seconds'
     from unnest(${links.map(l => l.outpostId)}::uuid[], ${links.map(l => l.instanceId)}::text[]) as l (outpost_id, instance_id)

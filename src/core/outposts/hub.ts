@@ -3,8 +3,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import WebSocket, { WebSocketServer } from 'ws'
-import { errorText } from '../../log.ts'
 import { answerOnSocket } from '../../http/errors.ts'
+import { errorText } from '../../log.ts'
 import { instruction, parseFrame } from '../../wire/frames.ts'
 import type { Core } from '../core.ts'
 import { sha256 } from '../secrets.ts'
@@ -13,7 +13,7 @@ import { sessionEndMessage } from '../sessions/revoke.ts'
 import { outpostDeletedMessage } from './account.ts'
 import { forgetInstance, saveHello } from './hub.sql.ts'
 import type { Link, NewLink } from './hub-link.ts'
-import { ackText, createLinks, newLink, sendTo } from './hub-link.ts'
+import { ackText, createLinks, newLink, sendTo, settle } from './hub-link.ts'
 import { createReceipts } from './receipts.ts'
 import { createSessionEnds } from './session-ends.ts'
 import { createUpdates } from './updates.ts'
@@ -41,13 +41,18 @@ export interface Attached {
 const codes = { unsupported: 1003, policy: 1008, restart: 1012 } as const
 /** Frames of outposts are a few hundred bytes. */
 const frameMax = 64 * 1024
-const sweepMs = 15_000
-/** HELLO comes every 10 s. */
-const silenceMs = 60_000
 const closeGraceMs = 2000
 
-export function createHub(core: Pick<Core, 'db' | 'bus' | 'log' | 'trusted'>): Hub {
+/**
+ * @param options.silenceMs a link without any frame for so long is cut; default 60,000, where HELLO comes every 10 s
+ * @param options.sweepMs how often that is looked at, for all links together; default 15,000
+ */
+export function createHub(
+  core: Pick<Core, 'db' | 'bus' | 'log' | 'trusted'>,
+  options: { silenceMs?: number; sweepMs?: number } = {},
+): Hub {
   const { db, bus } = core
+  const { silenceMs = 60_000, sweepMs = 15_000 } = options
   const log = core.log.child('authentik.outposts')
   const server = new WebSocketServer({
     noServer: true,
@@ -93,7 +98,10 @@ export function createHub(core: Pick<Core, 'db' | 'bus' | 'log' | 'trusted'>): H
     link.lastFrameAt = performance.now()
     const frame = text.includes('\\u0000') ? null : parseFrame(text)
     if (frame === null) {
-      log.warning('outpost sent a frame that is none', { outpost: link.outpostName, instance: link.instanceId })
+      log.warning('outpost sent a frame that is none', {
+        outpost: link.outpostName,
+        instance: link.instanceId,
+      })
       link.peer.close(codes.unsupported, 'not a frame')
       return
     }
@@ -165,8 +173,13 @@ export function createHub(core: Pick<Core, 'db' | 'bus' | 'log' | 'trusted'>): H
     // One that says no revision has the current one, if it has only just fetched it: at its first connection.
     if (first && revision === null && !link.again) link.told = state.revision
     updates.compare(link, state.revision)
-    if (first && lastRevocation !== null && lastRevocation < state.newestRevocation)
-      await ends.replay(link, lastRevocation)
+    if (!first) return
+    const replay =
+      lastRevocation !== null && state.missed ? ends.replay(link, lastRevocation) : Promise.resolve()
+    background(
+      'replay',
+      replay.finally(() => settle(link)),
+    )
   }
 
   function background(what: string, work: Promise<void>): void {
@@ -204,7 +217,8 @@ export function createHub(core: Pick<Core, 'db' | 'bus' | 'log' | 'trusted'>): H
       const work = doorkeeper.admit(request, socket, target).then(given => {
         if (given === null) return
         if (closing) answerOnSocket(socket, 503)
-        else if (!socket.destroyed) server.handleUpgrade(request, socket, head, opened => carry(opened, given))
+        else if (!socket.destroyed)
+          server.handleUpgrade(request, socket, head, opened => carry(opened, given))
       })
       background('upgrade', work)
       return true

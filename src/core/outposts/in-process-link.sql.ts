@@ -10,7 +10,9 @@ export async function findOutpostAccount(
   id: string | undefined,
 ): Promise<{ id: string; user_id: number } | undefined> {
   const which = id === undefined ? sql`managed = ${embeddedOutpostManaged}` : sql`id = ${id}`
-  return db.first<{ id: string; user_id: number }>(sql`select id, user_id from ${db.t('outposts')} where ${which}`)
+  return db.first<{ id: string; user_id: number }>(
+    sql`select id, user_id from ${db.t('outposts')} where ${which}`,
+  )
 }
 
 export interface PairRow {
@@ -20,8 +22,16 @@ export interface PairRow {
 }
 
 /** A key pair of which the caller may see everything. */
-export async function findWholePair(db: Queryable, principal: Principal, id: string): Promise<PairRow | undefined> {
-  const permissions = ['view_certificatekeypair', 'view_certificatekeypair_certificate', 'view_certificatekeypair_key']
+export async function findWholePair(
+  db: Queryable,
+  principal: Principal,
+  id: string,
+): Promise<PairRow | undefined> {
+  const permissions = [
+    'view_certificatekeypair',
+    'view_certificatekeypair_certificate',
+    'view_certificatekeypair_key',
+  ]
   const held = permissions.map(name => visibleTo(db, principal, `authentik_crypto.${name}`, sql`k.id`))
   return db.first<PairRow>(sql`
     select k.certificate_pem, k.private_key_sealed, k.fingerprint_sha256 from ${db.t('certificate_keypairs')} k

@@ -1,11 +1,14 @@
 // The link of the embedded outpost: the same calls and frames as over REST and WebSocket, with the rights of its own service account,
 // but without a socket and without a bearer.
-import type { Log } from '../../log.ts'
 import { errorText } from '../../log.ts'
-import { type Frame, instruction, parseFrame } from '../../wire/frames.ts'
 import type { BackChannelAnswer, LinkErrorKind, LinkHandlers, OutpostLink } from '../../wire/link.ts'
 import { LinkError } from '../../wire/link.ts'
-import type { CertificateBundle, OutpostEvent, OutpostInstance, ProxyProviderConfig } from '../../wire/outpost.ts'
+import type {
+  CertificateBundle,
+  OutpostEvent,
+  OutpostInstance,
+  ProxyProviderConfig,
+} from '../../wire/outpost.ts'
 import { findRow } from '../api/resource.sql.ts'
 import { visibleRow } from '../api/visible.sql.ts'
 import type { CoreApp } from '../app.ts'
@@ -16,19 +19,23 @@ import type { Principal } from '../sessions/principal.ts'
 import { holds } from '../sessions/principal.ts'
 import { findPrincipal } from '../sessions/sessions.sql.ts'
 import { findLinkedOutpost } from './hub.sql.ts'
-import type { Attached, Hub } from './hub.ts'
+import type { Hub } from './hub.ts'
+import { type Channel, openChannel } from './in-process-channel.ts'
 import { findOutpostAccount, findWholePair } from './in-process-link.sql.ts'
 import { outpostBody } from './outpost-shape.ts'
 import type { OutpostRow } from './outposts.sql.ts'
 import { outpostTable } from './outposts.sql.ts'
-import { proxyConfig } from './proxy-config.ts'
 import { proxyConfigRows } from './proxy-config.sql.ts'
+import { proxyConfig } from './proxy-config.ts'
 
-const helloMs = 10_000
-const reconnectMs = 1000
 const everything = { limit: 1_000_000, offset: 0 }
 /** What an outpost reports besides `custom_…`. */
-const reported = new Set(['configuration_error', 'configuration_warning', 'suspicious_request', 'system_exception'])
+const reported = new Set([
+  'configuration_error',
+  'configuration_warning',
+  'suspicious_request',
+  'system_exception',
+])
 
 /**
  * Creates the link; nothing is read before it is used.
@@ -42,16 +49,23 @@ export function createInProcessLink(options: {
 }): OutpostLink {
   const { core, app, hub, outpostId } = options
   const log = core.log.child('authentik.outposts')
-  let channel: { close(): void; send(frame: Frame): boolean } | null = null
+  let channel: Channel | null = null
   let closed = false
 
   /** Who asks. @throws LinkError */
   async function account(): Promise<{ id: string; principal: Principal }> {
     const found = await findOutpostAccount(core.db, outpostId)
-    if (found === undefined) throw new LinkError('no-outpost', 'the embedded outpost was deleted; it is made again at the next start')
+    if (found === undefined)
+      throw new LinkError(
+        'no-outpost',
+        'the embedded outpost was deleted; it is made again at the next start',
+      )
     const principal = await findPrincipal(core.db, found.user_id)
     if (principal === undefined)
-      throw new LinkError('unauthorized', 'the service account of the embedded outpost is inactive: activate it')
+      throw new LinkError(
+        'unauthorized',
+        'the service account of the embedded outpost is inactive: activate it',
+      )
     return { id: found.id, principal }
   }
 
@@ -60,8 +74,13 @@ export function createInProcessLink(options: {
       orLinkError('instance', async () => {
         const { id, principal } = await account()
         const visible = visibleRow(core.db, principal, 'authentik_outposts.view_outpost')
-        const row = await findRow<OutpostRow>(core.db, outpostTable(core.db), { key: id, visible, permitted: visible })
-        if (row === undefined) throw new LinkError('no-outpost', 'the service account may not see the embedded outpost')
+        const row = await findRow<OutpostRow>(core.db, outpostTable(core.db), {
+          key: id,
+          visible,
+          permitted: visible,
+        })
+        if (row === undefined)
+          throw new LinkError('no-outpost', 'the service account may not see the embedded outpost')
         const { pk, name, managed, refresh_interval_s, config } = outpostBody(row)
         return { pk, name, managed, refresh_interval_s, config: config as OutpostInstance['config'] }
       }),
@@ -101,7 +120,8 @@ export function createInProcessLink(options: {
   async function join(id: string, handlers: LinkHandlers) {
     const { principal } = await account()
     const outpost = await findLinkedOutpost(core.db, principal, id)
-    if (outpost === undefined) throw new LinkError('no-outpost', 'the service account may not see this outpost')
+    if (outpost === undefined)
+      throw new LinkError('no-outpost', 'the service account may not see this outpost')
     return {
       outpostId: outpost.id,
       outpostName: outpost.name,
@@ -115,9 +135,11 @@ export function createInProcessLink(options: {
   async function certificate(uuid: string, known?: string): Promise<CertificateBundle | null> {
     const { principal } = await account()
     const pair = await findWholePair(core.db, principal, uuid)
-    if (pair === undefined) throw new LinkError('invalid', `certificate ${uuid} is not there for this outpost`)
+    if (pair === undefined)
+      throw new LinkError('invalid', `certificate ${uuid} is not there for this outpost`)
     if (known !== undefined && plain(known) === plain(pair.fingerprint_sha256)) return null
-    if (pair.private_key_sealed === null) throw new LinkError('invalid', `certificate ${uuid} has no private key`)
+    if (pair.private_key_sealed === null)
+      throw new LinkError('invalid', `certificate ${uuid} has no private key`)
     return {
       fingerprint_sha256: pair.fingerprint_sha256,
       certificate_pem: pair.certificate_pem,
@@ -164,96 +186,6 @@ export function createInProcessLink(options: {
   function agentOf(provider: ProxyProviderConfig): string {
     const name = provider.name.replaceAll(/[^\x20-\x7e]/g, '?')
     return `goauthentik.io/outpost/${core.version} (provider=${name})`
-  }
-}
-
-type Joined = Omit<Parameters<Hub['attach']>[0], 'peer' | 'again'>
-
-/** Joins the hub and stays joined: who is sent away comes back a second later. */
-function openChannel(options: {
-  hub: Pick<Hub, 'attach'>
-  handlers: LinkHandlers
-  log: Log
-  join: () => Promise<Joined>
-}) {
-  const { hub, handlers, log, join } = options
-  let attached: Attached | null = null
-  let timer: NodeJS.Timeout | undefined
-  let again = false
-  let closed = false
-  void connect()
-
-  async function connect(): Promise<void> {
-    try {
-      const given = await join()
-      if (closed) return
-      const own = hub.attach({ ...given, again, peer: { send: deliver, backlog: () => 0, close: end, terminate: end } })
-      attached = own
-      again = true
-      timer = setInterval(hello, helloMs)
-      timer.unref()
-      hello()
-      told('onConnect', () => handlers.onConnect())
-      function end(): void {
-        if (attached !== own) return
-        drop()
-        told('onDisconnect', () => handlers.onDisconnect())
-        retry()
-      }
-    } catch (error) {
-      log.warning('the embedded outpost is not connected', { error: errorText(error) })
-      retry()
-    }
-  }
-
-  function drop(clean = false): void {
-    const was = attached
-    attached = null
-    clearInterval(timer)
-    was?.ended(clean)
-  }
-
-  function retry(): void {
-    if (closed) return
-    timer = setTimeout(() => void connect(), reconnectMs)
-    timer.unref()
-  }
-
-  /** Later, as over a socket: the hub is never re-entered from a handler. */
-  function deliver(text: string): void {
-    queueMicrotask(() => {
-      const frame = parseFrame(text)
-      if (closed || frame === null || frame.instruction === instruction.ack) return
-      told('onFrame', () => handlers.onFrame(frame))
-    })
-  }
-
-  function hello(): void {
-    told('hello', () => send({ instruction: instruction.hello, args: { ...handlers.hello() } }))
-  }
-
-  function send(frame: Frame): boolean {
-    if (attached === null) return false
-    attached.receive(JSON.stringify(frame))
-    return true
-  }
-
-  function told(what: string, call: () => void): void {
-    try {
-      call()
-    } catch (error) {
-      log.error('handling the embedded connection failed', { what, error: errorText(error) })
-    }
-  }
-
-  return {
-    send,
-    close() {
-      if (closed) return
-      closed = true
-      clearTimeout(timer)
-      drop(true)
-    },
   }
 }
 

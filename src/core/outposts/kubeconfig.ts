@@ -67,7 +67,8 @@ export function resolveKubeconfig(config: Json): ClusterAccess {
 
 function named(config: Json, list: string, name: string, member: string): Json {
   const entries = config[list]
-  if (!Array.isArray(entries) || !entries.every(isObject)) throw new KubeconfigError(`${list} must be a list of objects`)
+  if (!Array.isArray(entries) || !entries.every(isObject))
+    throw new KubeconfigError(`${list} must be a list of objects`)
   const found = entries.find(entry => entry.name === name)?.[member]
   if (!isObject(found)) throw new KubeconfigError(`${list} has no ${member} of the name its context uses`)
   return found

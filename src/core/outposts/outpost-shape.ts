@@ -43,7 +43,8 @@ export const OutpostBody = Type.Object({
 export function outpostBody(row: OutpostRow): Static<typeof OutpostBody> {
   const config = readConfig(row.config)
   const { connection_id: id, connection_name: name, connection_local: local, connection_type: type } = row
-  const connection = id !== null && name !== null && type !== null ? { id, name, type, local: local ?? false } : null
+  const connection =
+    id !== null && name !== null && type !== null ? { id, name, type, local: local ?? false } : null
   return {
     pk: row.id,
     name: row.name,

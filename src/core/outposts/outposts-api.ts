@@ -2,21 +2,21 @@
 // token and permissions in the same transaction and tells its processes after commit.
 import type { Static } from 'typebox'
 import Type from 'typebox'
-import type { CoreApp } from '../app.ts'
+import { embeddedOutpostManaged } from '../../wire/outpost.ts'
 import type { WriteContext } from '../api/audit.ts'
-import { registerResource } from '../api/resource.ts'
-import { updateColumns } from '../api/resource.sql.ts'
-import type { Resource, WriteResult } from '../api/resource-definition.ts'
 import { requireReferences } from '../api/references.sql.ts'
+import { updateColumns } from '../api/resource.sql.ts'
+import { registerResource } from '../api/resource.ts'
+import type { Resource, WriteResult } from '../api/resource-definition.ts'
 import { findFor } from '../api/resource-write.ts'
 import { errorResponses, IntegerKey, Json, listQuery, nullable, Uuid } from '../api/shapes.ts'
+import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
 import { ApiError, invalid } from '../errors.ts'
 import { recordEvent } from '../events/record.ts'
-import { embeddedOutpostManaged } from '../../wire/outpost.ts'
-import { createOutpost, deleteOutpost, embeddedOutpostName, ensureAccounts } from './account.ts'
 import type { OutpostType } from './account.sql.ts'
 import { setProviders } from './account.sql.ts'
+import { createOutpost, deleteOutpost, embeddedOutpostName, ensureAccounts } from './account.ts'
 import { outpostsChanged } from './changed.ts'
 import { ConfigError, checkConfig, defaultConfig, readConfig } from './config.ts'
 import { InstanceHealth, instanceHealth } from './health.ts'
@@ -139,7 +139,8 @@ async function update(
   const type = input.type ?? row.type
   if (embedded && type !== 'proxy') throw invalid({ type: 'The embedded outpost is always of type proxy.' })
   const providers = input.providers ?? row.providers.map(provider => provider.pk)
-  if (input.providers !== undefined || type !== row.type) await checkProviders(context, type, providers, embedded)
+  if (input.providers !== undefined || type !== row.type)
+    await checkProviders(context, type, providers, embedded)
   await checkConnection(context, input.service_connection)
   const config = input.config === undefined ? row.config : checked(input.config)
   const connection = input.service_connection === undefined ? row.connection_id : input.service_connection
@@ -181,13 +182,13 @@ function managedOf(row: OutpostRow, input: Partial<OutpostInput>, embedded: bool
 
 /** @throws ApiError 400 on `providers` */
 async function checkProviders(
-  { tx, principal }: WriteContext,
+  { core, tx, principal }: WriteContext,
   type: OutpostType,
   ids: number[],
-  mayBeEmpty: boolean,
+  embedded: boolean,
 ): Promise<void> {
   if (ids.length === 0) {
-    if (mayBeEmpty) return
+    if (embedded) return
     throw invalid({ providers: 'This list may not be empty.' })
   }
   const found = await findProviders(tx, principal, ids)
@@ -198,9 +199,21 @@ async function checkProviders(
     throw invalid({
       providers: `Outpost type ${type} can't be used with provider ${wrong.name} of type ${wrong.type}.`,
     })
+  // There it would take the whole host, login page and this API included.
+  const own = found.find(
+    ({ mode, external_host }) =>
+      mode === 'proxy' && URL.parse(external_host ?? '')?.host === core.baseUrl.host,
+  )
+  if (embedded && own !== undefined)
+    throw invalid({
+      providers: `Provider ${own.name} is in mode proxy on the host of Postern itself (${core.baseUrl.host}); give it another external_host.`,
+    })
 }
 
-async function checkConnection({ tx, principal }: WriteContext, id: string | null | undefined): Promise<void> {
+async function checkConnection(
+  { tx, principal }: WriteContext,
+  id: string | null | undefined,
+): Promise<void> {
   const permission = 'authentik_outposts.view_outpostserviceconnection'
   const reference = { table: 'service_connections', permission, type: 'uuid' as const }
   await requireReferences(tx, principal, 'service_connection', reference, [id])

@@ -1,5 +1,6 @@
 import type { Queryable } from '../../pg/db.ts'
 import { sql } from '../../pg/db.ts'
+import type { ProxyMode } from '../../wire/outpost.ts'
 import { asked, containsText, equalsIgnoringCase } from '../api/filters.sql.ts'
 import type { Condition, Ordering, Table } from '../api/resource.sql.ts'
 import { visibleTo } from '../api/visible.sql.ts'
@@ -97,20 +98,33 @@ export const outpostOrdering: Ordering = {
   pk: sql`r.id`,
 }
 
+export interface ProviderToAttach {
+  id: number
+  name: string
+  type: 'oauth2' | 'proxy'
+  mode: ProxyMode | null
+  external_host: string | null
+}
+
 /** Those of the providers that exist for the caller. */
 export async function findProviders(
   db: Queryable,
   principal: Principal,
   ids: number[],
-): Promise<{ id: number; name: string; type: 'oauth2' | 'proxy' }[]> {
+): Promise<ProviderToAttach[]> {
   const permission = sql`case when p.type = 'proxy' then
     ${visibleTo(db, principal, 'authentik_providers_proxy.view_proxyprovider', sql`p.id`)}
     else ${visibleTo(db, principal, 'authentik_providers_oauth2.view_oauth2provider', sql`p.id`)} end`
-  return db.rows(sql<{ id: number; name: string; type: 'oauth2' | 'proxy' }>`
-    select p.id, p.name, p.type from ${db.t('providers')} p where p.id = any(${ids}::int[]) and ${permission}`)
+  return db.rows<ProviderToAttach>(sql`
+    select p.id, p.name, p.type, x.mode, x.external_host from ${db.t('providers')} p
+    left join ${db.t('proxy_providers')} x on x.provider_id = p.id
+    where p.id = any(${ids}::int[]) and ${permission}`)
 }
 
-export async function connectionType(db: Queryable, id: string): Promise<'docker' | 'kubernetes' | undefined> {
+export async function connectionType(
+  db: Queryable,
+  id: string,
+): Promise<'docker' | 'kubernetes' | undefined> {
   const row = await db.first<{ type: 'docker' | 'kubernetes' }>(sql`
     select type from ${db.t('service_connections')} where id = ${id}`)
   return row?.type

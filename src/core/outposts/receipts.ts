@@ -1,9 +1,9 @@
 // What outposts report back about ended sessions, written in batches.
 import { errorText, type Log } from '../../log.ts'
 import type { Db } from '../../pg/db.ts'
-import type { Link } from './hub-link.ts'
 import type { Receipt } from './hub.sql.ts'
 import { insertReceipts, touchInstances } from './hub.sql.ts'
+import type { Link } from './hub-link.ts'
 
 export interface Receipts {
   /** Takes the arguments of `session_end.applied`; anything that is not a receipt is ignored. */
@@ -46,7 +46,10 @@ export function createReceipts(options: { db: Db; log: Log }): Receipts {
       if (batch.length > 0) await insertReceipts(db, batch)
       if (links.length > 0) await touchInstances(db, links)
     } catch (error) {
-      log.warning('receipts of ended sessions were not stored', { count: batch.length, error: errorText(error) })
+      log.warning('receipts of ended sessions were not stored', {
+        count: batch.length,
+        error: errorText(error),
+      })
     }
   }
 

@@ -5,10 +5,10 @@ import type { Bus } from '../../pg/bus.ts'
 import type { Db } from '../../pg/db.ts'
 import { instruction, type SessionEndArgs } from '../../wire/frames.ts'
 import { sessionEndMessage } from '../sessions/revoke.ts'
-import type { Link, Links } from './hub-link.ts'
-import { sendTo } from './hub-link.ts'
 import type { RevocationRow } from './hub.sql.ts'
 import { revocationsAfter, revocationsByIds, revocationsWithin } from './hub.sql.ts'
+import type { Link, Links } from './hub-link.ts'
+import { isFirst, sendTo } from './hub-link.ts'
 
 export interface SessionEnds {
   /** Sends a link every revocation after the last one it knows. */
@@ -57,7 +57,7 @@ export function createSessionEnds(options: { db: Db; bus: Bus; links: Links; log
       if (sent.has(row.id)) continue
       sent.set(row.id, now)
       const text = frameOf(row)
-      for (const link of links.all()) if (concerns(link, row)) sendTo(link, text)
+      for (const link of links.all()) tell(link, row, text)
     }
   }
 
@@ -72,12 +72,13 @@ export function createSessionEnds(options: { db: Db; bus: Bus; links: Links; log
 
   return {
     async replay(link, lastKnown) {
-      for (let after = lastKnown; link.open && !closed; ) {
-        const rows = await revocationsAfter(db, after, pageSize)
-        for (const row of rows) if (concerns(link, row)) sendTo(link, frameOf(row))
+      for (let after = lastKnown, first = true; link.open && !closed; first = false) {
+        const rows = await revocationsAfter(db, after, pageSize, first)
+        for (const row of rows) tell(link, row, frameOf(row))
         if (rows.length < pageSize) return
         after = rows.at(-1)!.id
-        while (link.open && link.peer.backlog() > backlogHigh) await new Promise(resolve => setTimeout(resolve, 20))
+        while (link.open && link.peer.backlog() > backlogHigh)
+          await new Promise(resolve => setTimeout(resolve, 20))
       }
     },
     close() {
@@ -89,9 +90,10 @@ export function createSessionEnds(options: { db: Db; bus: Bus; links: Links; log
   }
 }
 
-/** An empty session id means nothing good to an outpost that does not know `user`. */
-function concerns(link: Link, row: RevocationRow): boolean {
-  return row.session_id !== '' || link.extended
+function tell(link: Link, row: RevocationRow, text: string): void {
+  // An empty session id means nothing good to an outpost that does not know `user`.
+  if (row.session_id === '' && !link.extended) return
+  if (isFirst(link, row.id)) sendTo(link, text)
 }
 
 function frameOf(row: RevocationRow): string {

@@ -4,9 +4,9 @@ import type { Bus } from '../../pg/bus.ts'
 import type { Db } from '../../pg/db.ts'
 import { instruction } from '../../wire/frames.ts'
 import { outpostUpdateMessage } from './changed.ts'
+import { revisionsOf } from './hub.sql.ts'
 import type { Link, Links } from './hub-link.ts'
 import { sendTo } from './hub-link.ts'
-import { revisionsOf } from './hub.sql.ts'
 
 export interface Updates {
   /** Compares what a link has applied with the outpost's revision and rings it when it is behind. */

@@ -10,8 +10,8 @@ import type { Core } from '../core.ts'
 import { sha256 } from '../secrets.ts'
 import { findBearer } from '../sessions/sessions.sql.ts'
 import { readConfig } from './config.ts'
-import type { NewLink } from './hub-link.ts'
 import { findLinkedOutpost } from './hub.sql.ts'
+import type { NewLink } from './hub-link.ts'
 
 /** The outpost a request's path names, with its query; null when the path is not of this kind. */
 export function linkTarget(url: string | undefined): { outpostId: string; query: URLSearchParams } | null {
@@ -53,12 +53,14 @@ export function createDoorkeeper(core: Pick<Core, 'db' | 'log' | 'trusted'>): Do
     async admit(request, socket, { outpostId, query }) {
       try {
         const key = bearerOf(request.headers.authorization)
-        if (key === null) return refuse(request, socket, outpostId, 'Authentication credentials were not provided.')
+        if (key === null)
+          return refuse(request, socket, outpostId, 'Authentication credentials were not provided.')
         const bearerHash = sha256(key)
         const found = await findBearer(core.db, bearerHash)
         if (found === undefined) return refuse(request, socket, outpostId, 'Token invalid/expired')
         const outpost = await findLinkedOutpost(core.db, found.principal, outpostId)
-        if (outpost === undefined) return refuse(request, socket, outpostId, 'This token does not see this outpost.')
+        if (outpost === undefined)
+          return refuse(request, socket, outpostId, 'This token does not see this outpost.')
         return {
           outpostId: outpost.id,
           outpostName: outpost.name,

@@ -7,7 +7,6 @@ import { IntegerKey, listQuery, Uuid } from '../api/shapes.ts'
 import { invalid } from '../errors.ts'
 import { recordEvent } from '../events/record.ts'
 import type { RedirectUri } from '../oidc/provider.sql.ts'
-import { outpostsChanged } from '../outposts/changed.ts'
 import { randomText } from '../secrets.ts'
 import { providerReferrers } from './all-providers.ts'
 import type { OAuth2Query, OAuth2Row } from './oauth2-providers.sql.ts'
@@ -91,7 +90,6 @@ async function update(
   if (input.property_mappings !== undefined) await setMappings(tx, row.id, input.property_mappings)
   if (input.jwt_federation_providers !== undefined)
     await setFederated(tx, row.id, input.jwt_federation_providers)
-  await outpostsChanged(tx, core, { providers: [row.id] })
   return {}
 }
 

@@ -55,7 +55,8 @@ export function defineActor<S extends TSchema>(actor: Actor<S>): AnyActor {
 }
 
 /** An actor with every default in place. */
-export type SettledActor = AnyActor & Required<Pick<AnyActor, 'queue' | 'retries' | 'backoffSeconds' | 'timeLimitSeconds'>>
+export type SettledActor = AnyActor &
+  Required<Pick<AnyActor, 'queue' | 'retries' | 'backoffSeconds' | 'timeLimitSeconds'>>
 
 /** @throws Error for two actors of one name */
 export function actorRegistry(actors: readonly AnyActor[]): Map<string, SettledActor> {
@@ -63,7 +64,13 @@ export function actorRegistry(actors: readonly AnyActor[]): Map<string, SettledA
   for (const actor of actors) {
     if (!/^[a-z][a-z0-9_]{0,79}$/.test(actor.name)) throw new Error(`"${actor.name}" is no name for an actor`)
     if (registry.has(actor.name)) throw new Error(`two actors are called "${actor.name}"`)
-    registry.set(actor.name, { queue: 'default', retries: 5, backoffSeconds: 5, timeLimitSeconds: 600, ...actor })
+    registry.set(actor.name, {
+      queue: 'default',
+      retries: 5,
+      backoffSeconds: 5,
+      timeLimitSeconds: 600,
+      ...actor,
+    })
   }
   return registry
 }

@@ -24,7 +24,12 @@ export interface BossTimers {
 }
 
 /** @param role `enqueue` never starts a timer and needs no `start` */
-export function createBoss(options: { db: Db; role: 'enqueue' | 'work'; log: Log; timers?: BossTimers }): PgBoss {
+export function createBoss(options: {
+  db: Db
+  role: 'enqueue' | 'work'
+  log: Log
+  timers?: BossTimers
+}): PgBoss {
   const { db, role, log, timers = {} } = options
   const isWorker = role === 'work'
   const superviseSeconds = timers.superviseSeconds ?? 15

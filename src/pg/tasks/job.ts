@@ -33,7 +33,7 @@ export const heartbeatSeconds = 20
 /** Beyond the time limit, for the claim; the limit itself is kept by the worker. */
 const claimGraceSeconds = 60
 /** Waiting jobs are never deleted for their age. */
-const forEverSeconds = 100 * 365 * 86_400
+const forEverSeconds = 60 * 365 * 86_400
 
 /**
  * @param key at most one job with the same key waits
@@ -50,7 +50,7 @@ export function sendOptions(
     singletonKey: key,
     group: { id: actor.name, ...(actor.limit === undefined ? {} : { tier: tierOf(actor.limit) }) },
     retryLimit: actor.retries,
-    retryDelay: actor.backoffSeconds,
+    retryDelay: Math.max(1, Math.round(actor.backoffSeconds)),
     retryBackoff: true,
     retryDelayMax: maxBackoffSeconds,
     expireInSeconds: actor.timeLimitSeconds + claimGraceSeconds,

@@ -1,6 +1,6 @@
 // Metrics of tasks: asked of the database by whichever process is scraped, at most every ten seconds, so that they survive restarts
 // and count everything once. They describe the installation, not the process: label `cluster="true"`.
-import { Counter, Gauge, Histogram, type MetricObjectWithValues, type MetricValueWithName, type Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { errorText, type Log } from '../../log.ts'
 import { type Db, sql } from '../db.ts'
 import { type ActorFigures, durationBounds, totalFigures } from './rollups.ts'
@@ -29,7 +29,11 @@ const prefixes = ['', 'authentik_']
  * Adds the metrics to a registry.
  * @param options.version of this program, for `version_matched`
  */
-export function registerTaskMetrics(registry: Registry, db: Db, options: { version: string; log: Log }): void {
+export function registerTaskMetrics(
+  registry: Registry,
+  db: Db,
+  options: { version: string; log: Log },
+): void {
   let memo: { at: number; snapshot: Promise<Snapshot | null> } | undefined
   const snapshot = async (): Promise<Snapshot | null> => {
     if (memo === undefined || performance.now() - memo.at > memoMs) {
@@ -82,7 +86,12 @@ function registerCounters(registry: Registry, prefix: string, read: Read): void 
 }
 
 function registerGauges(registry: Registry, prefix: string, read: Read, version: string): void {
-  const gauge = (name: string, help: string, labelNames: string[], fill: (gauge: Gauge, found: Snapshot) => void) =>
+  const gauge = (
+    name: string,
+    help: string,
+    labelNames: string[],
+    fill: (gauge: Gauge, found: Snapshot) => void,
+  ) =>
     new Gauge({
       name: prefix + name,
       help,
@@ -101,12 +110,17 @@ function registerGauges(registry: Registry, prefix: string, read: Read, version:
   gauge(running, 'Tasks that run.', actorLabels, (metric, { waiting }) => {
     for (const row of waiting) metric.set(labelsOf(row), row.running)
   })
-  gauge('tasks_oldest_seconds', 'Age of the oldest task that could run.', ['queue_name', 'cluster'], (metric, { waiting }) => {
-    for (const { queue } of waiting) {
-      const ages = waiting.filter(row => row.queue === queue).map(row => row.oldest_seconds)
-      metric.set({ queue_name: queue, cluster: 'true' }, Math.max(...ages))
-    }
-  })
+  gauge(
+    'tasks_oldest_seconds',
+    'Age of the oldest task that could run.',
+    ['queue_name', 'cluster'],
+    (metric, { waiting }) => {
+      for (const { queue } of waiting) {
+        const ages = waiting.filter(row => row.queue === queue).map(row => row.oldest_seconds)
+        metric.set({ queue_name: queue, cluster: 'true' }, Math.max(...ages))
+      }
+    },
+  )
   const workers = (name: string) =>
     gauge(name, 'Processes that run tasks.', ['version', 'version_matched', 'cluster'], (metric, found) => {
       for (const row of found.workers) {
@@ -123,20 +137,15 @@ function registerDurations(registry: Registry, prefix: string, read: Read): void
   const inMs = prefix !== ''
   const name = `${prefix}${inMs ? 'tasks_duration_milliseconds' : 'tasks_duration_seconds'}`
   const factor = inMs ? 1000 : 1
-  const histogram = new Histogram({
-    name,
-    help: 'How long runs of tasks took.',
-    labelNames: actorLabels,
-    buckets: durationBounds.map(bound => bound * factor),
-    registers: [registry],
-  })
-  histogram.get = async () => {
+  const help = 'How long runs of tasks took.'
+  const get = async () => {
     const found = await read()
     const values = (found?.figures ?? []).flatMap(row => histogramValues(name, row, factor))
-    return { name, help: 'How long runs of tasks took.', type: 'histogram', aggregator: 'sum', values } as unknown as MetricObjectWithValues<
-      MetricValueWithName<string>
-    >
+    return { name, help, type: 'histogram' as const, aggregator: 'sum' as const, values }
   }
+  // prom-client asks a registered metric for its values; the shell only lends its type.
+  const shell = new Histogram({ name, help, labelNames: actorLabels, registers: [] })
+  registry.registerMetric(Object.assign(shell, { get, getForPromString: get }))
 }
 
 function histogramValues(name: string, row: ActorFigures, factor: number) {
@@ -145,7 +154,11 @@ function histogramValues(name: string, row: ActorFigures, factor: number) {
   const buckets = row.histogram.map((count, i) => {
     below += count
     const bound = durationBounds[i]
-    return { metricName: `${name}_bucket`, labels: { ...labels, le: bound === undefined ? '+Inf' : bound * factor }, value: below }
+    return {
+      metricName: `${name}_bucket`,
+      labels: { ...labels, le: bound === undefined ? '+Inf' : bound * factor },
+      value: below,
+    }
   })
   return [
     ...buckets,
@@ -157,7 +170,11 @@ function histogramValues(name: string, row: ActorFigures, factor: number) {
 async function readSnapshot(db: Db): Promise<Snapshot> {
   const [figures, waiting, workers] = await Promise.all([totalFigures(db), readWaiting(db), liveWorkers(db)])
   const byVersion = Map.groupBy(workers, worker => worker.version)
-  return { figures, waiting, workers: [...byVersion].map(([version, all]) => ({ version, count: all.length })) }
+  return {
+    figures,
+    waiting,
+    workers: [...byVersion].map(([version, all]) => ({ version, count: all.length })),
+  }
 }
 
 async function readWaiting(db: Db): Promise<Waiting[]> {

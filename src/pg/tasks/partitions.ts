@@ -16,7 +16,10 @@ const dayMs = 86_400_000
  */
 export async function ensurePartitions(db: Db, now: Date = new Date()): Promise<string[]> {
   const wanted = tables.flatMap(table =>
-    Array.from({ length: daysAhead + 2 }, (_, i) => ({ table, day: new Date(now.getTime() + (i - 1) * dayMs) })),
+    Array.from({ length: daysAhead + 2 }, (_, i) => ({
+      table,
+      day: new Date(now.getTime() + (i - 1) * dayMs),
+    })),
   )
   const missing = async (on: Db | Tx) => {
     const existing = new Set(await partitionNames(on))
@@ -65,7 +68,9 @@ async function makePartition(tx: Tx, table: PartitionedTable, day: Date): Promis
   const name = partitionName(table, day)
   const from = dateText(day)
   const to = dateText(new Date(day.getTime() + dayMs))
-  await tx.rows(sql`create table ${tx.t(name)} (like ${tx.t(table)} including defaults including constraints)`)
+  await tx.rows(
+    sql`create table ${tx.t(name)} (like ${tx.t(table)} including defaults including constraints)`,
+  )
   await tx.rows(
     sql`alter table ${tx.t(table)} attach partition ${tx.t(name)} for values from (${literal(from)}) to (${literal(to)})`,
   )

@@ -98,12 +98,18 @@ const figures = sql`count(*) as runs, count(*) filter (where r.error is not null
 
 function bucketCount(bucket: number) {
   const above = bucket === 0 ? sql`true` : sql`r.duration_ms > ${sql.lit(durationBounds[bucket - 1]! * 1000)}`
-  const upTo = bucket === durationBounds.length ? sql`true` : sql`r.duration_ms <= ${sql.lit(durationBounds[bucket]! * 1000)}`
+  const upTo =
+    bucket === durationBounds.length
+      ? sql`true`
+      : sql`r.duration_ms <= ${sql.lit(durationBounds[bucket]! * 1000)}`
   return sql`count(*) filter (where ${above} and ${upTo})`
 }
 
 function sumOfHistograms(column: ReturnType<typeof sql>) {
-  const places = Array.from({ length: durationBounds.length + 1 }, (_, i) => sql`sum(${column}[${sql.lit(i + 1)}])::bigint`)
+  const places = Array.from(
+    { length: durationBounds.length + 1 },
+    (_, i) => sql`sum(${column}[${sql.lit(i + 1)}])::bigint`,
+  )
   return sql`array[${sql.join(places)}]`
 }
 

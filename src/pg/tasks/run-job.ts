@@ -37,7 +37,9 @@ export function runJob(options: {
   const startedOn = new Date()
   const began = performance.now()
   const attempt = job.retryCount + 1
-  const runLog = createRunLog({ log: options.log.child('authentik.tasks', { actor: actor.name, task: job.id, attempt }) })
+  const runLog = createRunLog({
+    log: options.log.child('authentik.tasks', { actor: actor.name, task: job.id, attempt }),
+  })
   const overdue = Promise.withResolvers<'overdue'>()
   let reason: StopReason | undefined
   let over = false
@@ -97,12 +99,16 @@ export function runJob(options: {
     if (end === 'overdue') {
       if (reason === 'worker stops') return { next: 'return' as const, delayMs: 0, run: null }
       // It may still be running here: trying again would run it twice at once.
-      runLog.log.error('task did not end at its time limit and is given up', { limit_seconds: actor.timeLimitSeconds })
+      runLog.log.error('task did not end at its time limit and is given up', {
+        limit_seconds: actor.timeLimitSeconds,
+      })
       return { next: 'end' as const, delayMs: 0, run: record(true, 'time limit, not heeded', null) }
     }
-    if (end.error === undefined) return { next: 'end' as const, delayMs: 0, run: record(true, null, end.result) }
+    if (end.error === undefined)
+      return { next: 'end' as const, delayMs: 0, run: record(true, null, end.result) }
     if (reason === 'worker stops') return { next: 'return' as const, delayMs: 0, run: null }
-    const failure = reason === 'time limit' ? `time limit of ${actor.timeLimitSeconds} s` : errorText(end.error)
+    const failure =
+      reason === 'time limit' ? `time limit of ${actor.timeLimitSeconds} s` : errorText(end.error)
     const isLast = attempt > actor.retries || end.error instanceof InvalidPayload
     if (isLast) {
       runLog.log.error('task failed', { error: failure })
@@ -131,7 +137,9 @@ export function runJob(options: {
 class InvalidPayload extends Error {
   constructor(actor: SettledActor, payload: unknown) {
     const [first] = Value.Errors(actor.payload, payload)
-    super(`the payload is not what "${actor.name}" takes: ${first?.instancePath || '/'} ${first?.message ?? ''}`.trim())
+    super(
+      `the payload is not what "${actor.name}" takes: ${first?.instancePath || '/'} ${first?.message ?? ''}`.trim(),
+    )
     this.name = 'InvalidPayload'
   }
 }

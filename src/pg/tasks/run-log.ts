@@ -39,7 +39,8 @@ export function createRunLog(options: { log: Log; now?: () => Date }): {
     }
     worst = Math.max(worst, levels.indexOf(line.level))
     if (lines.length < maxLines) lines.push(line)
-    else if (lines.length === maxLines) lines.push({ ...line, level: 'warning', event: 'further lines were not kept', attributes: {} })
+    else if (lines.length === maxLines)
+      lines.push({ ...line, level: 'warning', event: 'further lines were not kept', attributes: {} })
   }
 
   /** Made at the first line: most runs have none. */

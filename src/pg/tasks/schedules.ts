@@ -73,7 +73,8 @@ export async function syncSchedules(db: Db, actors: Map<string, SettledActor>): 
       returning *`)
     const boss = bossIn(tx)
     const others = await boss.getSchedules()
-    for (const { name, key } of others.filter(other => gone.some(row => row.id === other.key))) await boss.unschedule(name, key)
+    for (const { name, key } of others.filter(other => gone.some(row => row.id === other.key)))
+      await boss.unschedule(name, key)
   })
 }
 
@@ -87,7 +88,9 @@ export async function updateSchedule(
   id: string,
   change: { crontab?: string | undefined; paused?: boolean | undefined },
 ): Promise<ScheduleRow | undefined> {
-  const before = await tx.first(sql<ScheduleRow>`select * from ${tx.t('task_schedules')} where id = ${id} for update`)
+  const before = await tx.first(
+    sql<ScheduleRow>`select * from ${tx.t('task_schedules')} where id = ${id} for update`,
+  )
   if (before === undefined) return undefined
   const crontab = change.crontab ?? before.crontab
   nextTimes(crontab, before.timezone)
@@ -114,7 +117,12 @@ async function mirror(tx: Tx, row: ScheduleRow, actor: SettledActor): Promise<vo
     ...(row.object === null ? {} : { object: row.object }),
   }
   const options = sendOptions(actor, dedupeKey(actor.name, `schedule/${row.id}`), {})
-  await boss.schedule(actor.queue, row.crontab, envelope, { ...options, tz: row.timezone, key: row.id, missed: 'once' })
+  await boss.schedule(actor.queue, row.crontab, envelope, {
+    ...options,
+    tz: row.timezone,
+    key: row.id,
+    missed: 'once',
+  })
 }
 
 /** pg-boss's own statements inside our transaction; not started, so without timers. */

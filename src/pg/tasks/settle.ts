@@ -33,7 +33,11 @@ export interface Settlement {
 }
 
 /** @returns ids of the jobs whose claim was still held; nothing happened to the others */
-export async function settleJobs(db: Queryable & Pick<Db, 'schema'>, node: string, settlements: Settlement[]): Promise<Set<string>> {
+export async function settleJobs(
+  db: Queryable & Pick<Db, 'schema'>,
+  node: string,
+  settlements: Settlement[],
+): Promise<Set<string>> {
   const job = sql.raw(`${bossSchema(db.schema)}.job`)
   const rows = await db.rows(sql<{ id: string }>`
     with e as (

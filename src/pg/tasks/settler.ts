@@ -40,7 +40,10 @@ export function createSettler(options: { db: Db; node: string; log: Log }): Sett
         if (givenUp) return new Set()
         if (sqlstate(error) === sqlstates.checkViolation && (await madePartitions())) continue
         if (!isUnavailable(error)) return await writeEach(settlements, error)
-        log.warning('ended tasks wait for the database', { tasks: settlements.length, error: errorText(error) })
+        log.warning('ended tasks wait for the database', {
+          tasks: settlements.length,
+          error: errorText(error),
+        })
         await sleep(pauseMs)
       }
     }
@@ -54,7 +57,10 @@ export function createSettler(options: { db: Db; node: string; log: Log }): Sett
       return new Set(parts.flatMap(part => [...part]))
     }
     log.error('history of a task refused', { task: only?.id, error: errorText(error) })
-    const isBare = only?.run === null || only?.run === undefined || (only.run.logs.length === 0 && only.run.result === null)
+    const isBare =
+      only?.run === null ||
+      only?.run === undefined ||
+      (only.run.logs.length === 0 && only.run.result === null)
     if (only === undefined || isBare) return new Set()
     return await writeAll([{ ...only, run: { ...only.run, logs: [], result: null } } as Settlement])
   }

@@ -32,7 +32,8 @@ export interface Tasks {
   close(): Promise<void>
 }
 
-export interface TasksOptions extends Partial<Pick<WorkerOptions, 'concurrency' | 'pollMs' | 'beatMs' | 'shutdownMs' | 'graceMs'>> {
+export interface TasksOptions
+  extends Partial<Pick<WorkerOptions, 'concurrency' | 'pollMs' | 'beatMs' | 'shutdownMs' | 'graceMs'>> {
   db: Db
   bus: Bus
   beat: Beat
@@ -48,7 +49,12 @@ export interface TasksOptions extends Partial<Pick<WorkerOptions, 'concurrency' 
 export function createTasks(options: TasksOptions): Tasks {
   const { db, bus, role, log } = options
   const actors = actorRegistry(options.actors)
-  const boss = createBoss({ db, role, log, ...(options.timers === undefined ? {} : { timers: options.timers }) })
+  const boss = createBoss({
+    db,
+    role,
+    log,
+    ...(options.timers === undefined ? {} : { timers: options.timers }),
+  })
   const sender = {
     boss,
     bus,
@@ -83,7 +89,12 @@ export function createTasks(options: TasksOptions): Tasks {
       const actor = ended === undefined ? undefined : actors.get(ended.actor)
       if (ended === undefined || actor === undefined) return false
       const { payload, priority, uid, object } = ended
-      await enqueueTask(sender, tx, actor, payload, { id, priority, uid, ...(object === null ? {} : { object }) })
+      await enqueueTask(sender, tx, actor, payload, {
+        id,
+        priority,
+        uid,
+        ...(object === null ? {} : { object }),
+      })
       return true
     },
     start() {

@@ -71,7 +71,13 @@ export function createWorker(options: WorkerOptions): TaskWorker {
       // Jobs of an actor at its limit are passed over, so that only an empty answer says there is nothing more.
       return limits !== null && jobs.length > 0 ? count : jobs.length
     }
-    const poller = createPoller({ queue, pollMs: options.pollMs ?? 5000, room: () => most - busy[queue], claim, log })
+    const poller = createPoller({
+      queue,
+      pollMs: options.pollMs ?? 5000,
+      room: () => most - busy[queue],
+      claim,
+      log,
+    })
     pollers.set(queue, poller)
   }
   const stopListening = queues.map(queue =>
@@ -107,7 +113,8 @@ export function createWorker(options: WorkerOptions): TaskWorker {
       ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
     })
     running.set(job.id, { job, queue, handle })
-    if (slot !== undefined) slot.signal.addEventListener('abort', () => handle.stop('claim lost'), { once: true })
+    if (slot !== undefined)
+      slot.signal.addEventListener('abort', () => handle.stop('claim lost'), { once: true })
     try {
       const outcome = await handle.outcome
       if (outcome === null) {
@@ -123,9 +130,14 @@ export function createWorker(options: WorkerOptions): TaskWorker {
     }
   }
 
-  async function settle(queue: QueueName, job: ClaimedJob, outcome: Omit<Settlement, 'queue' | 'id' | 'retryCount'>) {
+  async function settle(
+    queue: QueueName,
+    job: ClaimedJob,
+    outcome: Omit<Settlement, 'queue' | 'id' | 'retryCount'>,
+  ) {
     const held = await settler.settle({ queue, id: job.id, retryCount: job.retryCount, ...outcome })
-    if (!held) log.warning('the claim of an ended task was lost, another worker may run it again', { task: job.id })
+    if (!held)
+      log.warning('the claim of an ended task was lost, another worker may run it again', { task: job.id })
     else if (outcome.next === 'retry') bus.publish(bellOf(queue), { in: outcome.delayMs })
     else if (outcome.next === 'return' && outcome.delayMs === 0) bus.publish(bellOf(queue))
   }
@@ -137,7 +149,8 @@ export function createWorker(options: WorkerOptions): TaskWorker {
   /** Waits in the queue for a program that knows it, e.g. while a new version is rolled out. */
   async function park(queue: QueueName, job: ClaimedJob, envelope: Envelope | null): Promise<void> {
     const name = envelope?.actor ?? '(none)'
-    if (!unknown.has(name)) log.warning('task of an actor that this program does not know, it stays waiting', { actor: name })
+    if (!unknown.has(name))
+      log.warning('task of an actor that this program does not know, it stays waiting', { actor: name })
     unknown.add(name)
     await giveBack(queue, job, parkedMs * (0.75 + Math.random() / 2))
   }
@@ -163,7 +176,8 @@ export function createWorker(options: WorkerOptions): TaskWorker {
     }))
     try {
       const held = await beatJobs(db, claims)
-      for (const { job, handle } of beating) if (running.has(job.id) && !held.has(job.id)) handle.stop('claim lost')
+      for (const { job, handle } of beating)
+        if (running.has(job.id) && !held.has(job.id)) handle.stop('claim lost')
     } catch (error) {
       // It says nothing about the claims.
       log.debug('heartbeat of tasks not written', { error: errorText(error) })
@@ -196,7 +210,9 @@ export function createWorker(options: WorkerOptions): TaskWorker {
 
 /** pg-boss claims no more of an actor than its limit, as far as it can see; the leases make it exact. */
 function tiersOf(actors: Map<string, SettledActor>, queue: QueueName) {
-  const limits = [...actors.values()].filter(actor => actor.queue === queue).flatMap(actor => actor.limit ?? [])
+  const limits = [...actors.values()]
+    .filter(actor => actor.queue === queue)
+    .flatMap(actor => actor.limit ?? [])
   if (limits.length === 0) return null
   const unlimited = 1_000_000
   return { default: unlimited, tiers: Object.fromEntries(limits.map(limit => [tierOf(limit), limit])) }

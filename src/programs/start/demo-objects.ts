@@ -2,10 +2,10 @@
 // addresses follow the ports of this start as long as nobody has edited them, and what was deleted stays deleted.
 import { createApplication } from '../../core/applications/applications.ts'
 import type { Core } from '../../core/core.ts'
-import { createOutpost } from '../../core/outposts/account.ts'
+import { attachProviders, createOutpost, ensureEmbeddedOutpost } from '../../core/outposts/account.ts'
 import { createProxyProvider, updateProxyProviderHosts } from '../../core/providers/proxy-providers.ts'
 import type { DataDirectory } from './data-directory.ts'
-import { addProviderToEmbeddedOutpost, findDemoProvider, slugIsTaken } from './demo-objects.sql.ts'
+import { findDemoProvider, slugIsTaken } from './demo-objects.sql.ts'
 
 interface Hosts {
   externalHost: string
@@ -69,7 +69,7 @@ async function create(core: Core, data: DataDirectory, hosts: Hosts): Promise<st
       providers: [provider.pk],
       config: { authentik_host: core.baseUrl.origin, session_backend: 'postgres' },
     })
-    await addProviderToEmbeddedOutpost(tx, provider.pk)
+    await attachProviders(tx, core, await ensureEmbeddedOutpost(tx, core), [provider.pk])
     return { provider: provider.pk, outpost: outpost.id, ...hosts }
   })
   data.write(file, JSON.stringify(remembered))

@@ -1,0 +1,46 @@
+// One PostgreSQL for a run, as `npm start` would have it, and a database of its own for each benchmark.
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { silentLog } from '../src/log.ts'
+import { openConnection } from '../src/pg/client.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/pg/embedded.ts'
+import type { BenchContext } from './context.ts'
+
+/** Nothing is started before the first database is asked for. */
+export function createDatabases(): { create: BenchContext['postgres']; close(): Promise<void> } {
+  let dataDir = ''
+  let starting: Promise<EmbeddedPostgres> | null = null
+  const start = async () => {
+    dataDir = await mkdtemp(join(tmpdir(), 'postern-bench-'))
+    await chmod(dataDir, 0o755)
+    const server = await startEmbeddedPostgres({
+      ...{ dataDir, log: silentLog, maxConnections: 40, endWithUs: true },
+      settings: { shared_preload_libraries: 'pg_stat_statements' },
+    })
+    const { client } = await openConnection(server.adminTarget, { applicationName: 'bench' })
+    await client.query('create extension if not exists pg_stat_statements')
+    await client.end()
+    return server
+  }
+  return {
+    async create() {
+      starting ??= start()
+      const server = await starting
+      const database = `bench_${randomBytes(6).toString('hex')}`
+      const { client } = await openConnection(server.adminTarget, { applicationName: 'bench' })
+      await client.query(`create database ${database} owner ${server.target.user}`)
+      await client.end()
+      return {
+        target: { ...server.target, database },
+        adminTarget: { ...server.adminTarget, database },
+      }
+    },
+    async close() {
+      const server = await starting?.catch(() => null)
+      await server?.destroy()
+      if (dataDir !== '') await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { outpostsChanged, outpostUpdateMessage } from '../../src/core/outposts/changed.ts'
+import { sql } from '../../src/pg/db.ts'
+import { eventually } from '../pg/eventually.ts'
+import { connect, ours } from './socket.ts'
+import { addOutpost, startCore } from './start-core.ts'
+
+test('a change reaches the links of its outpost in every process within a second, once for many changes', async t => {
+  const one = await startCore(t)
+  const two = await startCore(t, one.database)
+  const { db } = one.core
+  const edge = await addOutpost(one, 'edge')
+  const other = await addOutpost(one, 'other')
+  const near = await connect(t, one, edge)
+  const far = await connect(t, two, edge)
+  const stranger = await connect(t, two, other)
+  for (const socket of [near, far, stranger]) socket.hello({ ...ours, revision: 99, last_revocation: 0 })
+  await eventually(() => [near, far, stranger].every(socket => socket.acks() === 1))
+  const started = performance.now()
+  for (let change = 0; change < 5; change++)
+    await db.transaction(tx => outpostsChanged(tx, one.core, { outposts: [edge.id] }))
+  const revision = Number(
+    (await db.first<{ revision: string }>(
+      sql`select revision from ${db.t('outposts')} where id = ${edge.id}`,
+    ))!.revision,
+  )
+  const last = (updates: Record<string, unknown>[]) => updates.at(-1)?.revision
+  await eventually(() => last(near.updates()) === revision && last(far.updates()) === revision)
+  assert.ok(performance.now() - started < 1000, `${performance.now() - started} ms`)
+  assert.ok(near.updates().length <= 2 && far.updates().length <= 2, 'changes share a ring')
+  assert.deepEqual(stranger.updates(), [])
+})
+
+test('a change that is rolled back rings nobody', async t => {
+  const core = await startCore(t)
+  const { db } = core.core
+  const edge = await addOutpost(core, 'edge')
+  const beside = await startCore(t, core.database)
+  const rings: unknown[] = []
+  for (const { bus } of [core.core, beside.core])
+    t.after(bus.subscribe(outpostUpdateMessage, body => rings.push(body)))
+  const failing = db.transaction(async tx => {
+    await outpostsChanged(tx, core.core, { outposts: [edge.id] })
+    throw new Error('rolled back')
+  })
+  await assert.rejects(failing, /rolled back/)
+  await db.transaction(tx => outpostsChanged(tx, core.core, { outposts: [edge.id] }))
+  await eventually(() => rings.length === 2)
+  assert.deepEqual(rings, [
+    { outpost: edge.id, revision: 3 },
+    { outpost: edge.id, revision: 3 },
+  ])
+})
+
+test('a process that states an older revision is told to update, one that states none only when it comes back', async t => {
+  const core = await startCore(t)
+  const { db } = core.core
+  const edge = await addOutpost(core, 'edge')
+  await db.count(sql`update ${db.t('outposts')} set revision = 7`)
+  const behind = await connect(t, core, edge)
+  behind.hello({ ...ours, revision: 6, last_revocation: 0 })
+  const current = await connect(t, core, edge)
+  current.hello({ ...ours, revision: 7, last_revocation: 0 })
+  const fresh = await connect(t, core, edge)
+  fresh.hello()
+  const back = await connect(t, core, edge, { again: true })
+  back.hello()
+  await eventually(() => behind.updates().length === 1 && back.updates().length === 1)
+  await eventually(() => [...core.hub.links()].every(link => link.greeted))
+  assert.deepEqual(behind.updates(), [{ revision: 7 }])
+  assert.deepEqual(current.updates(), [])
+  assert.deepEqual(fresh.updates(), [])
+  behind.hello({ ...ours, revision: 6, last_revocation: 0 })
+  await eventually(() => behind.acks() === 2)
+  assert.equal(behind.updates().length, 1, 'it was told already')
+})

@@ -1,0 +1,278 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createApplication } from '../../src/core/applications/applications.ts'
+import { createProxyProvider, updateProxyProviderHosts } from '../../src/core/providers/proxy-providers.ts'
+import { sha256 } from '../../src/core/secrets.ts'
+import { sql } from '../../src/pg/db.ts'
+import { column, rows, startCore, type TestCore } from './start-core.ts'
+
+const path = '/providers/proxy/'
+
+async function create(core: TestCore, name: string, more?: Record<string, unknown>): Promise<number> {
+  const made = await core.admin.ask('POST', path, core.proxy(name, more))
+  assert.equal(made.status, 201, JSON.stringify(made.body))
+  return made.body.pk as number
+}
+
+async function stored(core: TestCore, id: number): Promise<Record<string, unknown>> {
+  const { db } = core.database
+  const row = await db.first<Record<string, unknown>>(sql`
+    select o.*, x.cookie_secret_sealed from ${db.t('oauth2_providers')} o join ${db.t('proxy_providers')} x using (provider_id)
+    where provider_id = ${id}`)
+  return row!
+}
+
+async function addSession(core: TestCore, clientId: unknown): Promise<void> {
+  const { db } = core.database
+  await db.count(sql`
+    insert into ${db.t('proxy_sessions')} (key_hash, client_id, user_hash, sealed, created_at, expires_at)
+    values (${sha256(String(clientId))}, ${clientId}, ${sha256('user')}, ${sha256('sealed')}, now(), now() + interval '1 hour')`)
+}
+
+async function sessions(core: TestCore): Promise<number> {
+  const { db } = core.database
+  return (await db.rows(sql`select 1 from ${db.t('proxy_sessions')}`)).length
+}
+
+async function permissionsOf(core: TestCore, outpost: string): Promise<string[]> {
+  const { db } = core.database
+  const found = await db.rows<{ permission: string }>(sql`
+    select rp.permission from ${db.t('role_permissions')} rp join ${db.t('roles')} r on r.id = rp.role_id
+    where r.managed like ${`%${outpost}`} and rp.object_id is not null order by 1`)
+  return found.map(row => row.permission)
+}
+
+test('a proxy provider is a confidential client with the four scopes, whatever was sent', async t => {
+  const core = await startCore(t)
+  const id = await create(core, 'wiki', {
+    property_mappings: [],
+    client_type: 'public',
+    sub_mode: 'user_email',
+    client_secret: 'a secret that is mine to choose',
+    redirect_uris: [],
+  })
+  const row = await stored(core, id)
+  assert.equal(row.client_type, 'confidential')
+  assert.equal(row.sub_mode, 'hashed_user_id')
+  assert.equal(row.include_claims_in_id_token, true)
+  assert.equal(row.signing_key_id, null)
+  const secret = core.core.secrets.open('client_secret', row.client_secret_sealed as Buffer)
+  assert.match(secret, /^[A-Za-z0-9]{128}$/)
+  const cookie = core.core.secrets.open('cookie_secret', row.cookie_secret_sealed as Buffer)
+  assert.match(cookie, /^[A-Z0-9]{32}$/)
+  const { db } = core.database
+  const scopes = await db.rows<{ scope_name: string }>(sql`
+    select m.scope_name from ${db.t('provider_property_mappings')} l join ${db.t('property_mappings')} m on m.id = l.mapping_id
+    where l.provider_id = ${id} order by 1`)
+  assert.deepEqual(
+    scopes.map(scope => scope.scope_name),
+    ['ak_proxy', 'email', 'openid', 'profile'],
+  )
+  // An update forces them again, and secrets survive it.
+  await db.count(sql`update ${db.t('oauth2_providers')} set client_type = 'public', sub_mode = 'user_email'`)
+  const patched = await core.admin.ask('PATCH', `${path}${id}/`, {
+    property_mappings: [],
+    external_host: 'https://moved.example.com',
+  })
+  assert.equal((patched.body.property_mappings as string[]).length, 4)
+  assert.deepEqual(
+    (patched.body.redirect_uris as { url: string }[]).map(uri => uri.url),
+    [
+      'https://moved.example.com/outpost.goauthentik.io/callback?X-authentik-auth-callback=true',
+      'https://moved.example.com?X-authentik-auth-callback=true',
+    ],
+  )
+  const again = await stored(core, id)
+  assert.equal(again.client_type, 'confidential')
+  assert.equal(again.client_id, row.client_id)
+  assert.equal(core.core.secrets.open('client_secret', again.client_secret_sealed as Buffer), secret)
+  assert.equal(core.core.secrets.open('cookie_secret', again.cookie_secret_sealed as Buffer), cookie)
+})
+
+test('a change is judged on what it leads to, not on the fields it happens to name', async t => {
+  const core = await startCore(t)
+  const id = await create(core, 'wiki', {
+    basic_auth_enabled: true,
+    basic_auth_user_attribute: 'u',
+    basic_auth_password_attribute: 'p',
+  })
+  const item = `${path}${id}/`
+  assert.equal((await core.admin.ask('PATCH', item, { basic_auth_enabled: true })).status, 200)
+  assert.equal((await core.admin.ask('PATCH', item, { mode: 'proxy' })).status, 200)
+  assert.deepEqual((await core.admin.ask('PATCH', item, { basic_auth_user_attribute: '' })).body, {
+    basic_auth_enabled: ['User and password attributes must be set when basic auth is enabled.'],
+    code: 'invalid',
+  })
+  assert.deepEqual((await core.admin.ask('PATCH', item, { internal_host: '' })).body, {
+    internal_host: ['Internal host cannot be empty when forward auth is disabled.'],
+    code: 'invalid',
+  })
+  const own = await core.admin.ask('PATCH', item, { external_host: 'https://core.example.com' })
+  assert.deepEqual(Object.keys(own.body), ['external_host', 'code'])
+  // Refused changes left nothing behind.
+  assert.equal((await core.admin.ask('GET', item)).body.external_host, 'https://wiki.example.com')
+})
+
+test('bodies that cannot be are refused on their field', async t => {
+  const core = await startCore(t)
+  await create(core, 'taken')
+  const unknown = '00000000-0000-4000-8000-000000000000'
+  for (const [field, body] of [
+    ['name', core.proxy('taken')],
+    ['name', core.proxy('x', { name: undefined })],
+    ['mode', core.proxy('x', { mode: 'reverse' })],
+    ['external_host', core.proxy('x', { external_host: 'javascript:alert(1)' })],
+    ['authorization_flow', core.proxy('x', { authorization_flow: unknown })],
+    ['certificate', core.proxy('x', { certificate: unknown })],
+    ['property_mappings', core.proxy('x', { property_mappings: [unknown] })],
+    ['jwt_federation_providers', core.proxy('x', { jwt_federation_providers: [4711] })],
+    ['jwt_federation_sources', core.proxy('x', { jwt_federation_sources: [unknown] })],
+    ['access_token_validity', core.proxy('x', { access_token_validity: 'days' })],
+  ] as const) {
+    const answer = await core.admin.ask('POST', path, body)
+    assert.equal(answer.status, 400, `${field}: ${JSON.stringify(answer.body)}`)
+    assert.deepEqual(Object.keys(answer.body), [field, 'code'], JSON.stringify(answer.body))
+  }
+  assert.equal(rows(await core.admin.ask('GET', path)).length, 1)
+})
+
+test('outposts are told about a change once, and about no change never', async t => {
+  const core = await startCore(t)
+  const id = await create(core, 'wiki')
+  const other = await create(core, 'other')
+  const outpost = await core.outpost('Outpost', [id])
+  const uninvolved = await core.outpost('Other outpost', [other])
+  const before = await core.revision(outpost)
+  const beforeOther = await core.revision(uninvolved)
+  core.published.length = 0
+  await core.admin.ask('PATCH', `${path}${id}/`, { external_host: 'https://wiki.example.com', mode: 'proxy' })
+  assert.equal(await core.revision(outpost), before)
+  assert.deepEqual(core.published, [])
+  await core.admin.ask('PATCH', `${path}${id}/`, { skip_path_regex: '^/public/' })
+  assert.equal(await core.revision(outpost), before + 1)
+  assert.equal(await core.revision(uninvolved), beforeOther)
+  assert.deepEqual(core.published, [{ type: 'outpost.update', body: { outpost, revision: before + 1 } }])
+  assert.deepEqual((await core.admin.ask('GET', `${path}${id}/`)).body.outpost_set, ['Outpost'])
+})
+
+test("an outpost's permissions follow the certificate and the end of its provider", async t => {
+  const core = await startCore(t)
+  const id = await create(core, 'wiki')
+  const outpost = await core.outpost('Outpost', [id])
+  const before = ['authentik_outposts.view_outpost', 'authentik_providers_proxy.view_proxyprovider']
+  assert.deepEqual(await permissionsOf(core, outpost), before)
+  const pair = await core.admin.ask('POST', '/crypto/certificatekeypairs/generate/', {
+    common_name: 'wiki.example.com',
+    validity_days: 1,
+    alg: 'ecdsa',
+  })
+  await core.admin.ask('PATCH', `${path}${id}/`, { certificate: pair.body.pk })
+  assert.equal((await permissionsOf(core, outpost)).length, 5)
+  await core.admin.ask('PATCH', `${path}${id}/`, { certificate: null })
+  assert.deepEqual(await permissionsOf(core, outpost), before)
+  assert.equal((await core.admin.ask('DELETE', `${path}${id}/`)).status, 204)
+  assert.deepEqual(await permissionsOf(core, outpost), ['authentik_outposts.view_outpost'])
+})
+
+test("a new cookie secret and the end of a provider end its sessions, and nobody else's", async t => {
+  const core = await startCore(t)
+  const id = await create(core, 'wiki')
+  const other = await create(core, 'other')
+  const clientId = (await stored(core, id)).client_id
+  const otherClientId = (await stored(core, other)).client_id
+  await addSession(core, clientId)
+  await addSession(core, otherClientId)
+  const secret = 'an entirely new secret for cookies'
+  core.published.length = 0
+  const answer = await core.admin.ask('PATCH', `${path}${id}/`, { cookie_secret: secret })
+  assert.equal(answer.status, 200)
+  assert.ok(!JSON.stringify(answer.body).includes(secret))
+  assert.equal(await sessions(core), 1)
+  assert.equal(core.published.filter(message => message.type === 'session.end').length, 1)
+  await addSession(core, clientId)
+  await core.admin.ask('PATCH', `${path}${id}/`, { cookie_secret: secret })
+  assert.equal(await sessions(core), 2)
+  const deleted = await core.admin.ask('DELETE', `/providers/all/${id}/`)
+  assert.equal(deleted.status, 204)
+  assert.equal(await sessions(core), 1)
+  const { db } = core.database
+  const events = await db.rows<{ text: string; revocation: string | null }>(sql`
+    select context::text as text, revocation_id as revocation from ${db.t('events')} where action = 'model_deleted'`)
+  assert.equal(events.length, 1)
+  assert.notEqual(events[0]?.revocation, null)
+  assert.equal((await core.admin.ask('DELETE', `${path}${other}/`)).status, 204)
+  assert.equal(await sessions(core), 0)
+})
+
+test('no secret of a proxy provider stands in any answer or event', async t => {
+  const core = await startCore(t)
+  const id = await create(core, 'wiki')
+  const row = await stored(core, id)
+  const secrets = [
+    core.core.secrets.open('client_secret', row.client_secret_sealed as Buffer),
+    core.core.secrets.open('cookie_secret', row.cookie_secret_sealed as Buffer),
+  ]
+  await core.admin.ask('POST', '/core/applications/', { name: 'Wiki', slug: 'wiki', provider: id })
+  await core.admin.ask('PATCH', `${path}${id}/`, { name: 'Wiki' })
+  for (const place of [
+    path,
+    `${path}${id}/`,
+    '/providers/all/',
+    `/providers/all/${id}/`,
+    '/providers/oauth2/',
+    '/core/applications/',
+    '/core/applications/wiki/',
+    `${path}${id}/used_by/`,
+    '/events/events/',
+  ]) {
+    const answer = await core.admin.ask('GET', place)
+    assert.equal(answer.status, 200, place)
+    for (const secret of secrets) assert.ok(!JSON.stringify(answer.body).includes(secret), place)
+  }
+  // It is no OAuth2 provider for the resource of those, which shows and writes secrets.
+  assert.equal((await core.admin.ask('GET', `/providers/oauth2/${id}/`)).status, 404)
+  assert.deepEqual(column(await core.admin.ask('GET', '/providers/all/'), 'pk'), [id])
+})
+
+test('programs make the same objects without HTTP, and move them', async t => {
+  const core = await startCore(t)
+  const made = await core.database.db.transaction(async tx => {
+    const provider = await createProxyProvider(tx, core.core, {
+      name: 'Demo',
+      mode: 'proxy',
+      external_host: 'http://demo.localhost:9000',
+      internal_host: 'http://127.0.0.1:4000',
+      authorizationFlowSlug: 'default-authorization',
+      invalidationFlowSlug: 'default-invalidation',
+    })
+    await createApplication(tx, core.core, { name: 'Demo', slug: 'demo', provider: provider.pk })
+    return provider
+  })
+  const outpost = await core.outpost('Standalone', [made.pk])
+  const before = await core.revision(outpost)
+  const move = (port: number) =>
+    core.database.db.transaction(tx =>
+      updateProxyProviderHosts(tx, core.core, made.pk, {
+        external_host: `http://demo.localhost:${port}`,
+        internal_host: 'http://127.0.0.1:4001',
+      }),
+    )
+  await move(9001)
+  await move(9001)
+  assert.equal(await core.revision(outpost), before + 1)
+  const { body } = await core.admin.ask('GET', `${path}${made.pk}/`)
+  assert.equal(body.external_host, 'http://demo.localhost:9001')
+  assert.equal(body.client_id, made.clientId)
+  assert.equal(body.assigned_application_slug, 'demo')
+  await assert.rejects(
+    core.database.db.transaction(tx =>
+      createProxyProvider(tx, core.core, {
+        name: 'Second',
+        external_host: 'http://second.localhost',
+        authorizationFlowSlug: 'no-such-flow',
+        invalidationFlowSlug: 'default-invalidation',
+      }),
+    ),
+    /no-such-flow/,
+  )
+})
