@@ -4,8 +4,9 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 
 export interface Usage {
-  /** CPU seconds since the last time this was asked */
+  /** CPU seconds since the last time this was asked, and those of them spent in the system */
   cpu: number
+  system: number
   /** share of the time since then in which the event loop was busy */
   busy: number
   /** MiB */
@@ -49,12 +50,19 @@ export async function startBenchProcess<About>(
 }
 
 async function answer(child: ChildProcess): Promise<unknown> {
-  const gone = once(child, 'exit').then(([code]) => {
-    throw new Error(`a process of the benchmark ended with ${code}`)
-  })
-  gone.catch(() => {})
-  const [said] = (await Promise.race([once(child, 'message'), gone])) as [unknown]
-  return said
+  const stop = new AbortController()
+  const { signal } = stop
+  try {
+    const said = once(child, 'message', { signal })
+    const gone = once(child, 'exit', { signal }).then(([code]) => {
+      throw new Error(`a process of the benchmark ended with ${code}`)
+    })
+    for (const one of [said, gone]) one.catch(() => {})
+    const [value] = (await Promise.race([said, gone])) as [unknown]
+    return value
+  } finally {
+    stop.abort()
+  }
 }
 
 /** The other side: prepares with the arguments, says what it has, and closes when the benchmark lets go. */
@@ -70,7 +78,7 @@ export async function serveBench<Args, About>(
     cpu = process.cpuUsage()
     loop = performance.eventLoopUtilization()
     const rss = process.memoryUsage.rss() / 1024 / 1024
-    process.send?.({ cpu: (used.user + used.system) / 1e6, busy, rss })
+    process.send?.({ cpu: (used.user + used.system) / 1e6, system: used.system / 1e6, busy, rss })
   })
   process.on('disconnect', () => {
     void close().finally(() => process.exit(0))

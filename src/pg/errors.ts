@@ -30,6 +30,8 @@ export class PgError extends Error {
 export const sqlstates = {
   uniqueViolation: '23505',
   foreignKeyViolation: '23503',
+  /** what PostgreSQL 18 says for `on delete restrict`; before, it was a foreign key violation */
+  restrictViolation: '23001',
   checkViolation: '23514',
   notNullViolation: '23502',
   exclusionViolation: '23P01',
@@ -74,8 +76,9 @@ export function isUniqueViolation(error: unknown, constraint?: string): boolean 
 
 /** True when a row that is referred to is missing, or one that is still referred to was to be deleted. */
 export function isForeignKeyViolation(error: unknown, constraint?: string): boolean {
+  const state = sqlstate(error)
   return (
-    sqlstate(error) === sqlstates.foreignKeyViolation &&
+    (state === sqlstates.foreignKeyViolation || state === sqlstates.restrictViolation) &&
     (constraint === undefined || constraintOf(error) === constraint)
   )
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Page } from 'playwright-core'
-import { demoShown, openBrowser, picture, signIn, visit } from './chromium.ts'
+import { demoShown, openBrowser, picture, signedOut, signIn, statusOf, visit } from './chromium.ts'
 import { freePort, type Installation, startInstallation, startOutpost } from './installation.ts'
 
 const limit = { timeout: 240_000 }
@@ -48,7 +48,7 @@ test('a person signs in at the application behind the embedded outpost, and sign
   await t.test('signing out closes the application', async () => {
     await page.goto(`${installation.demoUrl}/`)
     await page.getByRole('link', { name: 'Sign out' }).click()
-    await page.waitForURL(url => url.origin === installation.coreUrl)
+    await signedOut(page)
     await page.goto(`${installation.demoUrl}/`)
     await page.getByRole('button', { name: 'Log in' }).waitFor()
   })
@@ -92,10 +92,9 @@ test(
     await t.test('signing out at one closes all', async () => {
       await page.goto(`${second.url}/`)
       await page.getByRole('link', { name: 'Sign out' }).click()
-      await page.waitForURL(url => url.origin === installation.coreUrl)
+      await signedOut(page)
       for (const url of [first.url, second.url, installation.demoUrl]) {
-        const answer = await page.request.get(`${url}/`, { maxRedirects: 0 })
-        assert.equal(answer.status(), 302, url)
+        assert.equal(await statusOf(page, url), 302, url)
       }
     })
   },
@@ -150,9 +149,9 @@ async function endOwnSession(page: Page, installation: Installation): Promise<vo
 async function closedWithin(page: Page, url: string, ms: number): Promise<void> {
   const until = performance.now() + ms
   for (;;) {
-    const answer = await page.request.get(`${url}/`, { maxRedirects: 0 })
-    if (answer.status() === 302) return
-    assert.equal(answer.status(), 200)
+    const status = await statusOf(page, url)
+    if (status === 302) return
+    assert.equal(status, 200)
     assert.ok(performance.now() < until, `${url} still open after ${ms} ms`)
   }
 }

@@ -1,6 +1,7 @@
 // A browser and what a person does with it, for the end-to-end tests.
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
+import { request } from 'node:http'
 import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
@@ -64,6 +65,30 @@ export async function signIn(page: Page, username: string, password: string): Pr
 /** Waits until the demo application greets. */
 export async function demoShown(page: Page): Promise<void> {
   await page.getByRole('heading', { name: /^Hello, / }).waitFor()
+}
+
+/** Waits until Core has ended the session and says so. */
+export async function signedOut(page: Page): Promise<void> {
+  await page.waitForURL(/\/signed-out\/$/)
+}
+
+/** Status of a GET of `/` with the browser's cookies, redirects not followed; `*.localhost` is this machine, as for browsers. */
+export async function statusOf(page: Page, url: string): Promise<number> {
+  const { host, port } = new URL(url)
+  const cookies = await page.context().cookies(url)
+  const headers = {
+    Host: host,
+    Accept: 'text/html',
+    Cookie: cookies.map(c => `${c.name}=${c.value}`).join('; '),
+  }
+  return new Promise((resolve, reject) => {
+    const asked = request({ host: '127.0.0.1', port, path: '/', headers }, answer => {
+      answer.resume()
+      resolve(answer.statusCode ?? 0)
+    })
+    asked.on('error', reject)
+    asked.end()
+  })
 }
 
 /** Keeps a picture for the documents, only when asked for: a test run changes no file of the repository. */

@@ -49,6 +49,8 @@ async function open(t: TestContext) {
 
 linkConformance('within Core', async t => {
   const { core, outpost, certificate, update } = await open(t)
+  // The suite's outposts say that they have applied revision 0: nothing to tell them but what the suite pushes.
+  await core.core.db.count(sql`update ${core.core.db.t('outposts')} set revision = 0`)
   const frames: Frame[] = []
   const hub: Pick<Hub, 'attach'> = {
     attach(given) {

@@ -44,7 +44,7 @@ export interface NewEvent {
 }
 
 const masked = '********************'
-const secretKey = /(^|_)(password|secret|token|key|code|hash|cookie|authorization|assertion)$/i
+const secretKey = /(^|_)(password|secret|token|key|code|hash|cookie|authorization|assertion|kubeconfig)$/i
 const allowedKeys = new Set(['field_key', 'country_code', 'status_code', 'kid', 'session_key', 'tokens'])
 const jwtForm = /^[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+$/
 

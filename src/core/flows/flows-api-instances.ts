@@ -9,7 +9,7 @@ import { imageAddress, isImageAddress } from '../applications/icon.ts'
 import { invalid } from '../errors.ts'
 import { raiseFlowVersions } from '../policies/bindings-api.sql.ts'
 import type { FlowQuery, FlowRow, FlowSetRow } from './flows-api.sql.ts'
-import { deleteFlow, flowConditions, flowOrdering, flowTable } from './flows-api.sql.ts'
+import { deleteFlow, flowConditions, flowOrdering, flowTable, providersOfFlow } from './flows-api.sql.ts'
 
 const Designation = Type.Enum([
   'authentication',
@@ -184,6 +184,11 @@ async function update({ tx }: WriteContext, row: FlowRow, input: Partial<FlowInp
 }
 
 async function remove({ tx }: WriteContext, row: FlowRow): Promise<WriteResult> {
+  const providers = await providersOfFlow(tx, row.id)
+  if (providers.length > 0)
+    throw invalid({
+      non_field_errors: `Providers use this flow: give them another one first (${providers.join(', ')}).`,
+    })
   await deleteFlow(tx, row.id)
   return {}
 }

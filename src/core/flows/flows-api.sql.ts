@@ -62,6 +62,14 @@ export const flowOrdering: Ordering = {
   flow_uuid: sql`r.id`,
 }
 
+/** Names of providers that cannot be without the flow, at most ten. */
+export async function providersOfFlow(db: Queryable, id: string): Promise<string[]> {
+  const rows = await db.rows<{ name: string }>(sql`
+    select name from ${db.t('providers')} where authorization_flow_id = ${id} or invalidation_flow_id = ${id}
+    order by name limit 10`)
+  return rows.map(row => row.name)
+}
+
 /** Deletes the flow, its bindings of stages, and what was bound to either. */
 export async function deleteFlow(db: Queryable, id: string): Promise<void> {
   await db.count(sql`

@@ -215,7 +215,9 @@ async function dockerColumns(
   input: Partial<DockerInput>,
 ): Promise<Record<string, unknown>> {
   if (input.url !== undefined && !isDockerUrl(input.url))
-    throw invalid({ url: 'Enter an address that begins with unix://, http://, https:// or ssh://.' })
+    throw invalid({
+      url: 'Enter an address that begins with unix://, http://, https:// or ssh://, without credentials.',
+    })
   for (const field of ['tls_verification', 'tls_authentication'] as const) {
     const permission = 'authentik_crypto.view_certificatekeypair'
     const reference = { table: 'certificate_keypairs', permission, type: 'uuid' as const }
@@ -262,7 +264,8 @@ function isDockerUrl(text: string): boolean {
   const url = URL.parse(text)
   if (url === null) return false
   if (url.protocol === 'unix:') return url.pathname.length > 1
-  return ['http:', 'https:', 'ssh:'].includes(url.protocol) && url.host !== ''
+  const plain = url.password === '' && (url.username === '' || url.protocol === 'ssh:')
+  return plain && ['http:', 'https:', 'ssh:'].includes(url.protocol) && url.host !== ''
 }
 
 function defined<T extends object>(input: T): Partial<T> {

@@ -11,7 +11,8 @@ export interface Channel {
 }
 
 const helloMs = 10_000
-const reconnectMs = 1000
+const reconnectMinMs = 1000
+const reconnectMaxMs = 15_000
 
 type Joined = Omit<Parameters<Hub['attach']>[0], 'peer' | 'again'>
 
@@ -26,6 +27,7 @@ export function openChannel(options: {
   let attached: Attached | null = null
   let timer: NodeJS.Timeout | undefined
   let again = false
+  let pauseMs = reconnectMinMs
   let closed = false
   void connect()
 
@@ -40,6 +42,7 @@ export function openChannel(options: {
       })
       attached = own
       again = true
+      pauseMs = reconnectMinMs
       timer = setInterval(hello, helloMs)
       timer.unref()
       hello()
@@ -65,8 +68,9 @@ export function openChannel(options: {
 
   function retry(): void {
     if (closed) return
-    timer = setTimeout(() => void connect(), reconnectMs)
+    timer = setTimeout(() => void connect(), pauseMs)
     timer.unref()
+    pauseMs = Math.min(pauseMs * 2, reconnectMaxMs)
   }
 
   /** Later, as over a socket: the hub is never re-entered from a handler. */
