@@ -55,7 +55,16 @@ await serveBench<OutpostArgs, OutpostAbout>(async ({ store: place, upstreamPort,
   const accessLog = createAccessLog({ fd: openSync('/dev/null', 'w') })
   const core = createFakeCore([judged, proxied])
   const outpost = createOutpost({
-    ...{ link: core.link, embedded: false, sessions, trusted, version: '0.0.0-bench', log, accessLog, leaseMs },
+    ...{
+      link: core.link,
+      embedded: false,
+      sessions,
+      trusted,
+      version: '0.0.0-bench',
+      log,
+      accessLog,
+      leaseMs,
+    },
     registry: new Registry(),
   })
   await outpost.start()

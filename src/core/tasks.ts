@@ -49,7 +49,11 @@ export function createCoreTasks(options: {
  * Begins the background work of this process; resolves once jobs are claimed.
  * @returns the tasks, to be given to the API as well; `close` waits up to 30 s for what runs
  */
-export async function startWorkerTasks(options: { core: TaskCore; beat: Beat; leases: Leases }): Promise<Tasks> {
+export async function startWorkerTasks(options: {
+  core: TaskCore
+  beat: Beat
+  leases: Leases
+}): Promise<Tasks> {
   const tasks = createCoreTasks({ ...options, role: 'work' })
   try {
     await tasks.start()

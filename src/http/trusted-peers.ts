@@ -60,11 +60,14 @@ export function clientAddress(request: {
   return client
 }
 
-export interface PublicRequest {
+export interface PublicOrigin {
   /** as the browser used it */
   scheme: 'http' | 'https'
   /** host with its port if one was given, lower case; empty when there is no valid one */
   host: string
+}
+
+export interface PublicRequest extends PublicOrigin {
   clientAddress: string
 }
 
@@ -78,12 +81,35 @@ export function publicRequest(
 ): PublicRequest {
   const { headers, socket } = request
   const peer = socket.remoteAddress
-  const believed = trusted.isTrusted(peer)
+  return {
+    ...publicOrigin(
+      socket,
+      {
+        host: headers.host,
+        forwardedHost: headers['x-forwarded-host'],
+        forwardedProto: headers['x-forwarded-proto'],
+      },
+      trusted,
+    ),
+    clientAddress: clientAddress({ peer, forwardedFor: headers['x-forwarded-for'], trusted }),
+  }
+}
+
+/** The same from header values, without the client's address, which is what costs most: for the hot path. */
+export function publicOrigin(
+  socket: IncomingMessage['socket'],
+  values: {
+    host: string | undefined
+    forwardedHost: string | string[] | undefined
+    forwardedProto: string | string[] | undefined
+  },
+  trusted: TrustedPeers,
+): PublicOrigin {
+  const believed = trusted.isTrusted(socket.remoteAddress)
   const own: 'http' | 'https' = 'encrypted' in socket && socket.encrypted === true ? 'https' : 'http'
   return {
-    scheme: (believed ? schemeOf(last(headers['x-forwarded-proto'])) : undefined) ?? own,
-    host: (believed ? hostOf(last(headers['x-forwarded-host'])) : undefined) ?? hostOf(headers.host) ?? '',
-    clientAddress: clientAddress({ peer, forwardedFor: headers['x-forwarded-for'], trusted }),
+    scheme: (believed ? schemeOf(last(values.forwardedProto)) : undefined) ?? own,
+    host: (believed ? hostOf(last(values.forwardedHost)) : undefined) ?? hostOf(values.host) ?? '',
   }
 }
 

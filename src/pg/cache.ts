@@ -82,6 +82,7 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
     sizeCalculation: entry => entry.size,
   })
   const generations = new Map<string, bigint>()
+  const asking = new Map<string, Promise<bigint | undefined>>()
   const flights = new Map<string, Promise<Entry>>()
   const figures: CacheFigures = {
     memory: { hits: 0, misses: 0 },
@@ -95,7 +96,7 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
   const stopListening = bus.subscribe(generationType, body => {
     const known = generations.get(String(body.namespace))
     const told = BigInt(String(body.generation))
-    if (known !== undefined && told > known) generations.set(String(body.namespace), told)
+    if (known === undefined || told > known) generations.set(String(body.namespace), told)
   })
   const stopResync = bus.onResync(async () => {
     if (generations.size === 0) return
@@ -107,15 +108,19 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
   })
 
   /** Undefined when the database cannot be asked: then nothing is kept. */
-  async function generationOf(namespace: string): Promise<bigint | undefined> {
-    const known = generations.get(namespace)
-    if (known !== undefined) return known
+  function generationOf(namespace: string): Promise<bigint | undefined> {
+    const asked = asking.get(namespace) ?? askGeneration(namespace).finally(() => asking.delete(namespace))
+    asking.set(namespace, asked)
+    return asked
+  }
+
+  async function askGeneration(namespace: string): Promise<bigint | undefined> {
     const found = await orMiss(() => readGenerations(db, [namespace]))
     if (found === undefined) return undefined
     const generation = found.get(namespace) ?? 0n
     // A message may have been faster.
-    const heard = generations.get(namespace)
-    if (heard === undefined || heard < generation) generations.set(namespace, generation)
+    const heard = generations.get(namespace) ?? 0n
+    generations.set(namespace, heard > generation ? heard : generation)
     return generations.get(namespace)
   }
 
@@ -136,6 +141,18 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
   /** Nearing its soft end, a value is made anew by chance, the sooner the longer that takes: not by all at once. */
   function isDue(entry: Entry): boolean {
     return performance.now() - entry.loadMs * Math.log(1 - random()) >= entry.softAt
+  }
+
+  /** Those who ask at the same time share one answer. */
+  function inFlight(name: string, begin: () => Promise<Entry>): Promise<Entry> {
+    const flight = flights.get(name) ?? begin().finally(() => flights.delete(name))
+    flights.set(name, flight)
+    return flight
+  }
+
+  async function unkept<T>(use: CacheUse<T>): Promise<Entry> {
+    figures.loads++
+    return { value: await use.load(), size: 0, loadMs: 0, softAt: 0, hardAt: 0 }
   }
 
   async function fly<T>(key: Buffer, use: CacheUse<T>): Promise<Entry> {
@@ -208,10 +225,8 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
     figures,
     async get<T>(namespace: string, key: string, use: CacheUse<T>): Promise<T> {
       const generation = generations.get(namespace) ?? (await generationOf(namespace))
-      if (generation === undefined) {
-        figures.loads++
-        return await use.load()
-      }
+      if (generation === undefined)
+        return (await inFlight(`${namespace}\0${key}`, () => unkept(use))).value as T
       const hash = cacheKey(namespace, generation, key)
       const name = hash.toString('latin1')
       if (use.memory !== false) {
@@ -222,12 +237,7 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
         }
         figures.memory.misses++
       }
-      let flight = flights.get(name)
-      if (flight === undefined) {
-        flight = fly(hash, use).finally(() => flights.delete(name))
-        flights.set(name, flight)
-      }
-      const entry = await flight
+      const entry = await inFlight(name, () => fly(hash, use))
       if (use.memory !== false && entry.size > 0) keep(name, entry)
       return entry.value as T
     },

@@ -111,16 +111,22 @@ function createSeriesTable(requests: Requests, name: () => string) {
 
 type Upstreams = HotHistogram<'outpost_name' | 'method' | 'scheme' | 'host' | 'upstream_host'>
 
+/** Series by origin, host and method; the texts are the same objects at every request, so no look-up hashes anything. */
 function createUpstreamTable(upstreams: Upstreams, name: () => string) {
-  const known = new Map<string, HotSeries>()
+  const known = new Map<string, Map<string, Map<string, HotSeries>>>()
+  let size = 0
   return ({ method, host, origin }: UpstreamLabels): HotSeries => {
-    const key = `${method} ${host} ${origin}`
-    const found = known.get(key)
+    const found = known.get(origin)?.get(host)?.get(method)
     if (found !== undefined) return found
     const [scheme = '', upstream_host = ''] = origin.includes('://') ? origin.split('://') : ['', origin]
     const labels = { outpost_name: name(), method: methodLabel(method), scheme, host, upstream_host }
     const series = upstreams.series(labels)
-    if (known.size < 2000) known.set(key, series)
+    if (size < 2000) {
+      size++
+      const byHost = known.get(origin) ?? new Map<string, Map<string, HotSeries>>()
+      const byMethod = byHost.get(host) ?? new Map<string, HotSeries>()
+      known.set(origin, byHost.set(host, byMethod.set(method, series)))
+    }
     return series
   }
 }

@@ -10,7 +10,7 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { answerInternalError } from '../http/errors.ts'
 import { requestId } from '../http/request-id.ts'
-import { publicRequest } from '../http/trusted-peers.ts'
+import { publicOrigin } from '../http/trusted-peers.ts'
 import { errorText } from '../log.ts'
 import { outpostPrefix } from '../wire/outpost.ts'
 import type { Application } from './application.ts'
@@ -207,13 +207,7 @@ function createExchange(
 }
 
 function publicOf(parts: Parts, req: IncomingMessage, head: RequestHead) {
-  const headers = {
-    host: head.host,
-    'x-forwarded-host': head.forwardedHost,
-    'x-forwarded-proto': head.forwardedProto,
-  }
-  const { scheme, host } = publicRequest({ headers, socket: req.socket }, parts.trusted)
-  return { scheme, host }
+  return publicOrigin(req.socket, head, parts.trusted)
 }
 
 function splitTarget(url: string): { path: string; query: string } {

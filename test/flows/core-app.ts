@@ -11,8 +11,8 @@ import type { Core } from '../../src/core/core.ts'
 import { createFlows, type FlowEndHandler, type Flows } from '../../src/core/flows/flows.ts'
 import { registerFlowRoutes } from '../../src/core/flows/routes.ts'
 import { type FlowStart, startFlow } from '../../src/core/flows/start.ts'
+import { administrator } from '../../src/core/installation/administrator.ts'
 import { createDefaults, type Prepared, prepareDefaults } from '../../src/core/installation/defaults.ts'
-import { administrator } from '../../src/core/installation/install.ts'
 import {
   completeSetup,
   ensureInstallation,

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { openApplications } from '../../src/core/policies/applications.sql.ts'
 import { mayAccess } from '../../src/core/policies/bindings.ts'
 import { findPrincipal } from '../../src/core/sessions/sessions.sql.ts'
 import { sql } from '../../src/pg/db.ts'
@@ -91,33 +90,4 @@ test('any binding is enough, or every one, as the target says; a negated one tur
     [false, true],
   )
   assert.equal(await may(null, application, 'any'), false, 'nobody at all never passes, negated or not')
-})
-
-test('the library lists what is open to the user, in one statement however much there is', async t => {
-  const { test, db, alice, bob } = await prepare(t)
-  for (let i = 0; i < 30; i++)
-    await addApplication(test, `app-${String(i).padStart(2, '0')}`, { meta_launch_url: 'https://a.example/' })
-  const closed = await addApplication(test, 'closed', { meta_launch_url: 'https://b.example/', group: 'Zoo' })
-  await bind(test, closed, alice)
-  await addApplication(test, 'nowhere')
-  await addApplication(test, 'unlisted', { meta_launch_url: 'blank://blank' })
-  await addApplication(test, 'secret%_', { meta_launch_url: 'https://c.example/', meta_hide: 'true' })
-  const [forAlice, forBob] = [await findPrincipal(db, alice.id), await findPrincipal(db, bob.id)]
-  const library = { visibleOnly: true, launchableOnly: true }
-  let listed = await openApplications(db, forAlice!, library)
-  assert.deepEqual([listed.count, listed.applications.length], [31, 31])
-  assert.equal(listed.applications.at(-1)?.slug, 'closed', 'groups come in order, what has none comes first')
-  const statements = await test.database.countStatements(async () => {
-    listed = await openApplications(db, forBob!, { ...library, limit: 10, offset: 25 })
-  })
-  assert.equal(statements.length, 1)
-  assert.deepEqual([listed.count, listed.applications.length], [30, 5])
-  assert.equal((await openApplications(db, forBob!)).count, 33)
-  assert.equal((await openApplications(db, forBob!, { slug: 'closed' })).count, 0)
-  assert.equal((await openApplications(db, forAlice!, { search: 'ZOO' })).count, 1)
-  assert.deepEqual(
-    (await openApplications(db, forBob!, { search: '%_' })).applications.map(a => a.slug),
-    ['secret%_'],
-    'what is typed is no pattern',
-  )
 })

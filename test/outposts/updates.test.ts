@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { outpostsChanged, outpostUpdateMessage } from '../../src/core/outposts/changed.ts'
+import { ensureEmbeddedOutpost } from '../../src/core/outposts/account.ts'
+import { type ChangedFor, outpostsChanged, outpostUpdateMessage } from '../../src/core/outposts/changed.ts'
 import { sql } from '../../src/pg/db.ts'
+import { selfSigned } from '../link/certificate.ts'
 import { eventually } from '../pg/eventually.ts'
 import { connect, ours } from './socket.ts'
-import { addOutpost, startCore } from './start-core.ts'
+import { addCertificate, addOutpost, addProxyProvider, startCore } from './start-core.ts'
 
 test('a change reaches the links of its outpost in every process within a second, once for many changes', async t => {
   const one = await startCore(t)
@@ -30,6 +32,40 @@ test('a change reaches the links of its outpost in every process within a second
   assert.ok(performance.now() - started < 1000, `${performance.now() - started} ms`)
   assert.ok(near.updates().length <= 2 && far.updates().length <= 2, 'changes share a ring')
   assert.deepEqual(stranger.updates(), [])
+})
+
+test('each kind of change concerns the outposts that are told of it, and many at once do not deadlock', async t => {
+  const core = await startCore(t)
+  const { db } = core.core
+  const certificate = await addCertificate(core, 'pair', await selfSigned())
+  const [plain, certified] = [
+    await addProxyProvider(core, 'plain'),
+    await addProxyProvider(core, 'certified', { certificate }),
+  ]
+  const a = await addOutpost(core, 'a', [plain, certified])
+  const b = await addOutpost(core, 'b', [certified])
+  const c = await addOutpost(core, 'c', [plain])
+  const change = (of: ChangedFor) => db.transaction(tx => outpostsChanged(tx, core.core, of))
+  const changed = async (of: ChangedFor) => (await change(of)).toSorted()
+  assert.deepEqual(await changed({ providers: [plain] }), [a.id, c.id].toSorted())
+  assert.deepEqual(await changed({ certificate }), [a.id, b.id].toSorted())
+  assert.deepEqual(await changed({ outposts: [c.id] }), [c.id])
+  assert.deepEqual(await changed('all'), [a.id, b.id, c.id].toSorted())
+  const embedded = await db.transaction(tx => ensureEmbeddedOutpost(tx, core.core))
+  await db.count(sql`insert into ${db.t('brands')} (domain, web_certificate_id) values ('x', ${certificate})`)
+  assert.deepEqual(await changed({ certificate }), [a.id, b.id, embedded].toSorted())
+
+  const sum = async () =>
+    Number((await db.first<{ n: string }>(sql`select sum(revision) as n from ${db.t('outposts')}`))?.n)
+  const before = await sum()
+  const kinds: ChangedFor[] = [
+    'all',
+    { providers: [certified, plain] },
+    { certificate },
+    { outposts: [c.id, b.id, a.id] },
+  ]
+  await Promise.all(Array.from({ length: 10 }, () => kinds.map(change)).flat())
+  assert.equal(await sum(), before + 10 * (4 + 3 + 3 + 3))
 })
 
 test('a change that is rolled back rings nobody', async t => {

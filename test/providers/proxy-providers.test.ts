@@ -276,3 +276,62 @@ test('programs make the same objects without HTTP, and move them', async t => {
     /no-such-flow/,
   )
 })
+
+test('two changes at once are both kept, and never lead to what neither might save', async t => {
+  const core = await startCore(t)
+  const id = await create(core, 'wiki')
+  const item = `${path}${id}/`
+  for (let round = 0; round < 8; round++) {
+    await core.admin.ask('PATCH', item, {
+      mode: 'forward_single',
+      internal_host: 'http://10.0.0.1',
+      cookie_domain: '',
+      skip_path_regex: '',
+    })
+    const answers = await Promise.all([
+      core.admin.ask('PATCH', item, { internal_host: '', cookie_domain: 'example.com' }),
+      core.admin.ask('PATCH', item, { mode: 'proxy', skip_path_regex: `^/${round}` }),
+    ])
+    const { body } = await core.admin.ask('GET', item)
+    assert.equal(answers.filter(answer => answer.status === 200).length, 1)
+    const [first] = answers
+    assert.deepEqual(
+      [body.mode, body.internal_host, body.cookie_domain, body.skip_path_regex],
+      first.status === 200
+        ? ['forward_single', '', 'example.com', '']
+        : ['proxy', 'http://10.0.0.1', '', `^/${round}`],
+    )
+    const both = await Promise.all([
+      core.admin.ask('PATCH', item, { basic_auth_user_attribute: `user-${round}` }),
+      core.admin.ask('PATCH', item, { basic_auth_password_attribute: `password-${round}` }),
+    ])
+    assert.ok(both.every(answer => answer.status === 200))
+    const kept = (await core.admin.ask('GET', item)).body
+    assert.equal(kept.basic_auth_user_attribute, `user-${round}`)
+    assert.equal(kept.basic_auth_password_attribute, `password-${round}`)
+  }
+})
+
+test('nobody hands a private key to outposts that he may not view, and what is there is not judged again', async t => {
+  const core = await startCore(t)
+  const pair = await core.admin.ask('POST', '/crypto/certificatekeypairs/generate/', {
+    common_name: 'wiki.example.com',
+    validity_days: 1,
+    alg: 'ecdsa',
+  })
+  const id = await create(core, 'wiki')
+  const item = `${path}${id}/`
+  const editor = await core.person('editor', [
+    'authentik_providers_proxy.view_proxyprovider',
+    'authentik_providers_proxy.change_proxyprovider',
+    'authentik_crypto.view_certificatekeypair',
+  ])
+  assert.equal((await editor.ask('PATCH', item, { certificate: pair.body.pk })).status, 403)
+  assert.equal((await core.admin.ask('PATCH', item, { certificate: pair.body.pk })).status, 200)
+  // He may not view flows either, and still saves a body that names the ones that are set.
+  const same = core.proxy('wiki', { certificate: pair.body.pk, cookie_domain: 'example.com' })
+  const saved = await editor.ask('PUT', item, same)
+  assert.equal(saved.status, 200, JSON.stringify(saved.body))
+  const other = await editor.ask('PATCH', item, { authorization_flow: core.flows.invalidation })
+  assert.deepEqual(Object.keys(other.body), ['authorization_flow', 'code'])
+})

@@ -1,8 +1,8 @@
 // `/tasks/schedules/`: when tasks run by themselves. They come with the program; an administrator may change when, pause one, or run
 // it now.
 import Type, { type Static } from 'typebox'
-import { nextTimes, ScheduleError, updateSchedule } from '../../pg/tasks/schedules.ts'
 import type { SettledActor } from '../../pg/tasks/actor.ts'
+import { nextTimes, ScheduleError, updateSchedule } from '../../pg/tasks/schedules.ts'
 import type { Tasks } from '../../pg/tasks/tasks.ts'
 import { principalOf } from '../access.ts'
 import type { CoreApp } from '../app.ts'
@@ -49,7 +49,9 @@ const exactly = Type.Optional(Type.String())
 /** Shown while a schedule is paused. */
 const never = new Date(0)
 
-export function scheduleResource(tasks: Pick<Tasks, 'actors'>): Resource<TaskScheduleRow, ScheduleInput, TaskScheduleQuery> {
+export function scheduleResource(
+  tasks: Pick<Tasks, 'actors'>,
+): Resource<TaskScheduleRow, ScheduleInput, TaskScheduleQuery> {
   return {
     path: '/tasks/schedules/',
     parameter: ['id', Uuid],
@@ -119,10 +121,18 @@ export function registerScheduleRoutes(app: CoreApp, core: Core, tasks: Tasks): 
     },
     async (request, reply) => {
       await write(core, request, async context => {
-        const permitted = visibleRow(context.tx, principalOf(request), 'authentik_tasks_schedules.send_schedule')
+        const permitted = visibleRow(
+          context.tx,
+          principalOf(request),
+          'authentik_tasks_schedules.send_schedule',
+        )
         const row = await findFor(resource, context.tx, request, permitted, true)
-        if (!tasks.actors.has(row.actor)) throw new ApiError(400, 'No program here knows this actor.', { code: 'invalid' })
-        const { id } = await tasks.enqueue(context.tx, row.actor, row.payload, { dedupe: `schedule/${row.id}`, uid: '' })
+        if (!tasks.actors.has(row.actor))
+          throw new ApiError(400, 'No program here knows this actor.', { code: 'invalid' })
+        const { id } = await tasks.enqueue(context.tx, row.actor, row.payload, {
+          dedupe: `schedule/${row.id}`,
+          uid: '',
+        })
         await audit(context, 'model_updated', modelOf(resource, row), { task: id })
       })
       return reply.code(204).send()

@@ -70,7 +70,17 @@ export function taskConditions(_db: Queryable, q: TaskQuery): Condition[] {
     equals(sql`r.object ->> 'model'`, q.rel_obj_content_type__model),
     equals(sql`r.object ->> 'id'`, q.rel_obj_id),
     isNull(sql`r.object ->> 'id'`, q.rel_obj_id__isnull),
-    containsText([sql`r.actor`, sql`r.queue`, sql`r.uid`, sql`r.id::text`, sql`r.status`, sql`coalesce(r.object ->> 'id', '')`], q.search),
+    containsText(
+      [
+        sql`r.actor`,
+        sql`r.queue`,
+        sql`r.uid`,
+        sql`r.id::text`,
+        sql`r.status`,
+        sql`coalesce(r.object ->> 'id', '')`,
+      ],
+      q.search,
+    ),
   ])
 }
 
@@ -87,7 +97,10 @@ export const taskOrdering: Ordering = {
 /** Number of tasks by status. */
 export async function countByStatus(db: Queryable): Promise<Record<string, number>> {
   const rows = await db.rows(
-    sql<{ status: string; count: number }>`select status, count(*)::int as count from ${db.t('tasks')} group by status`,
+    sql<{
+      status: string
+      count: number
+    }>`select status, count(*)::int as count from ${db.t('tasks')} group by status`,
   )
   return Object.fromEntries(rows.map(row => [row.status, row.count]))
 }

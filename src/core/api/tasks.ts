@@ -11,7 +11,14 @@ import { registerResource } from './resource.ts'
 import type { Resource } from './resource-definition.ts'
 import { findFor, modelOf, write } from './resource-write.ts'
 import { Empty, errorResponses, iso, isoOrNull, Json, listQuery, nullable, Time, Uuid } from './shapes.ts'
-import { countByStatus, type TaskQuery, type TaskRow, taskConditions, taskOrdering, taskTable } from './tasks.sql.ts'
+import {
+  countByStatus,
+  type TaskQuery,
+  type TaskRow,
+  taskConditions,
+  taskOrdering,
+  taskTable,
+} from './tasks.sql.ts'
 import { visibleRow } from './visible.sql.ts'
 
 const states = ['queued', 'consumed', 'preprocess', 'running', 'postprocess', 'rejected', 'done'] as const
@@ -40,7 +47,9 @@ const TaskBody = Type.Object({
 
 const exactly = Type.Optional(Type.String())
 
-export function taskResource(tasks: Pick<Tasks, 'actors'>): Resource<TaskRow, Record<string, never>, TaskQuery> {
+export function taskResource(
+  tasks: Pick<Tasks, 'actors'>,
+): Resource<TaskRow, Record<string, never>, TaskQuery> {
   return {
     path: '/tasks/tasks/',
     parameter: ['message_id', Uuid],
@@ -86,10 +95,14 @@ export function taskResource(tasks: Pick<Tasks, 'actors'>): Resource<TaskRow, Re
 /** Says what the states of the API have no word for. */
 function describe(row: TaskRow, description: string | undefined): string | null {
   const notes: string[] = []
-  if (row.state === 'queued' && row.retries > 0) notes.push(`waits to be tried again, ${row.retries} of ${row.retry_limit}`)
-  if (row.state === 'running' && row.progress !== null) notes.push(`${row.progress.done} of ${row.progress.total}`)
+  if (row.state === 'queued' && row.retries > 0)
+    notes.push(`waits to be tried again, ${row.retries} of ${row.retry_limit}`)
+  if (row.state === 'running' && row.progress !== null)
+    notes.push(`${row.progress.done} of ${row.progress.total}`)
   if (description === undefined) notes.push('no program here knows this actor')
-  const all = [description, notes.length === 0 ? undefined : `(${notes.join('; ')})`].filter(part => part !== undefined)
+  const all = [description, notes.length === 0 ? undefined : `(${notes.join('; ')})`].filter(
+    part => part !== undefined,
+  )
   return all.length === 0 ? null : all.join(' ')
 }
 
@@ -131,9 +144,13 @@ export function registerTaskResource(app: CoreApp, core: Core, tasks: Tasks): vo
         const permitted = visibleRow(context.tx, principalOf(request), 'authentik_tasks.retry_task')
         const row = await findFor(resource, context.tx, request, permitted, false)
         if (!(await tasks.retry(context.tx, row.id)))
-          throw new ApiError(400, 'This task cannot be run again now: it runs, or no program here knows its actor.', {
-            code: 'invalid',
-          })
+          throw new ApiError(
+            400,
+            'This task cannot be run again now: it runs, or no program here knows its actor.',
+            {
+              code: 'invalid',
+            },
+          )
         await audit(context, 'model_updated', modelOf(resource, row), { retry: true })
       })
       return reply.code(204).send()

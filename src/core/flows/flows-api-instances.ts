@@ -183,12 +183,14 @@ async function update({ tx }: WriteContext, row: FlowRow, input: Partial<FlowInp
   return {}
 }
 
-async function remove({ tx }: WriteContext, row: FlowRow): Promise<WriteResult> {
-  const providers = await providersOfFlow(tx, row.id)
-  if (providers.length > 0)
+async function remove({ tx, principal }: WriteContext, row: FlowRow): Promise<WriteResult> {
+  const providers = await providersOfFlow(tx, principal, row.id)
+  if (providers.length > 0) {
+    const names = providers.filter(name => name !== null).join(', ')
     throw invalid({
-      non_field_errors: `Providers use this flow: give them another one first (${providers.join(', ')}).`,
+      non_field_errors: `Providers use this flow: give them another one first${names === '' ? '' : ` (${names})`}.`,
     })
+  }
   await deleteFlow(tx, row.id)
   return {}
 }

@@ -3,6 +3,8 @@ import type { Queryable } from '../../pg/db.ts'
 import { sql } from '../../pg/db.ts'
 import { asked, containsText, equals } from '../api/filters.sql.ts'
 import type { Condition, Ordering, Table } from '../api/resource.sql.ts'
+import { providerVisible } from '../providers/providers.sql.ts'
+import type { Principal } from '../sessions/principal.ts'
 
 export interface FlowSetRow {
   id: string
@@ -62,11 +64,15 @@ export const flowOrdering: Ordering = {
   flow_uuid: sql`r.id`,
 }
 
-/** Names of providers that cannot be without the flow, at most ten. */
-export async function providersOfFlow(db: Queryable, id: string): Promise<string[]> {
-  const rows = await db.rows<{ name: string }>(sql`
-    select name from ${db.t('providers')} where authorization_flow_id = ${id} or invalidation_flow_id = ${id}
-    order by name limit 10`)
+/** Providers that cannot be without the flow, at most ten; null for those the caller may not view. */
+export async function providersOfFlow(
+  db: Queryable,
+  principal: Principal,
+  id: string,
+): Promise<(string | null)[]> {
+  const rows = await db.rows<{ name: string | null }>(sql`
+    select case when ${providerVisible(db, principal, 'view')} then r.name end as name from ${db.t('providers')} r
+    where r.authorization_flow_id = ${id} or r.invalidation_flow_id = ${id} order by 1 limit 10`)
   return rows.map(row => row.name)
 }
 

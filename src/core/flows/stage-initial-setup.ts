@@ -2,7 +2,7 @@
 // in one transaction, and the mark is never taken back.
 import { timingSafeEqual } from 'node:crypto'
 import { recordEvent } from '../events/record.ts'
-import { administrator } from '../installation/install.ts'
+import { administrator } from '../installation/administrator.ts'
 import { completeSetup, setInitialPassword } from '../installation/installation.sql.ts'
 import { sha256 } from '../secrets.ts'
 import { maximumPasswordLength } from '../users/passwords.ts'

@@ -6,7 +6,7 @@ import { createSelfSigned } from '../crypto/self-signed.ts'
 import { managedScopes } from '../oidc/claims.ts'
 import type { Secrets } from '../secrets.ts'
 import { insertUser } from '../users/new-user.sql.ts'
-import { administrator } from './install.ts'
+import { administrator } from './administrator.ts'
 import type { DefaultCertificate } from './installation.sql.ts'
 import {
   addMember,

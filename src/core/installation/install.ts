@@ -7,6 +7,7 @@ import { lockInTx } from '../../pg/lock.ts'
 import type { Secrets } from '../secrets.ts'
 import { sha256 } from '../secrets.ts'
 import type { Passwords } from '../users/passwords.ts'
+import { administrator } from './administrator.ts'
 import { createDefaults, prepareDefaults } from './defaults.ts'
 import {
   completeSetup,
@@ -17,7 +18,6 @@ import {
   setInitialPassword,
 } from './installation.sql.ts'
 
-export const administrator = 'akadmin'
 const defaultsVersion = 1
 
 /** From the environment; read only while nobody has set a password. */

@@ -1,8 +1,8 @@
 // The page after signing out of an application that named no other: what a user may do next.
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { loadSession } from '../access.ts'
+import { sendPage } from '../pages/page.ts'
 import { launchUrl } from '../policies/launch-url.ts'
-import { sendPage } from './page.ts'
 import { loadProvider } from './provider.ts'
 import type { Oidc } from './room.ts'
 

@@ -1,8 +1,8 @@
 // A request whose client or redirect URI cannot be trusted: nothing is sent anywhere, a page says so, and the operator is told.
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { recordEvent } from '../events/record.ts'
+import { sendPage } from '../pages/page.ts'
 import type { UntrustedRequest } from './authorize-request.ts'
-import { sendPage } from './page.ts'
 import type { Oidc } from './room.ts'
 
 /** At most one event per provider in this time: anybody can send such requests. */

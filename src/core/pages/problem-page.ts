@@ -4,7 +4,7 @@ import { errorText } from '../../log.ts'
 import { isUnavailable } from '../../pg/errors.ts'
 import type { Core } from '../core.ts'
 import { ApiError } from '../errors.ts'
-import { sendPage } from '../oidc/page.ts'
+import { sendPage } from './page.ts'
 
 /** Error handler of routes that browsers open: a page, whatever failed. */
 export function answerBrowser(

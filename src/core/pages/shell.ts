@@ -7,8 +7,8 @@ import type { FastifyReply } from 'fastify'
 import type { PageData, PageFlow, PageTheme } from '../../wire/page.ts'
 import type { Core } from '../core.ts'
 import { csrfCookieName } from '../csrf.ts'
-import { escaped } from '../oidc/page.ts'
 import type { BrandRow } from './brand.sql.ts'
+import { escaped } from './page.ts'
 
 interface Chunk {
   file: string

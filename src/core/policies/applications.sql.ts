@@ -26,19 +26,6 @@ export interface ApplicationRow {
   first_redirect_uri: string | null
 }
 
-export interface ApplicationFilter {
-  /** part of name, slug, group, description or publisher, any case */
-  search?: string
-  slug?: string
-  group?: string
-  /** leaves out applications that are hidden in the library */
-  visibleOnly?: boolean
-  /** leaves out applications that lead nowhere */
-  launchableOnly?: boolean
-  limit?: number
-  offset?: number
-}
-
 /** Columns of `ApplicationRow` for a statement with `a` (applications) and `applicationJoins`. */
 function applicationColumns() {
   return sql`
@@ -55,31 +42,6 @@ function applicationJoins(db: Queryable) {
     left join ${db.t('providers')} p on p.id = a.provider_id
     left join ${db.t('oauth2_providers')} o on o.provider_id = p.id
     left join ${db.t('proxy_providers')} x on x.provider_id = p.id`
-}
-
-/** The applications open to a user, by group and name, and how many there are in all: one statement, however many there are. */
-export async function openApplications(
-  db: Queryable,
-  principal: Pick<Principal, 'user'>,
-  filter: ApplicationFilter = {},
-): Promise<{ count: number; applications: ApplicationRow[] }> {
-  const pattern = `%${(filter.search ?? '').replaceAll(/[\\%_]/g, match => `\\${match}`)}%`
-  const rows = await db.rows<ApplicationRow & { total: number }>(sql`
-    select (count(*) over ())::int as total, found.* from (
-      select ${applicationColumns()}
-      from ${db.t('applications')} a ${applicationJoins(db)} ${judgedBindings(db, principal.user.id, sql`a.id`)}
-      where ${isOpen(sql`a.policy_engine_mode`)}
-        and (${filter.slug ?? null}::text is null or a.slug = ${filter.slug ?? null})
-        and (${filter.group ?? null}::text is null or a."group" = ${filter.group ?? null})
-        and (a.name ilike ${pattern} or a.slug ilike ${pattern} or a."group" ilike ${pattern}
-          or a.meta_description ilike ${pattern} or a.meta_publisher ilike ${pattern})
-        and (not ${filter.visibleOnly ?? false} or not a.meta_hide)
-    ) found
-    where not ${filter.launchableOnly ?? false} or (found.meta_launch_url <> 'blank://blank'
-      and coalesce(nullif(found.meta_launch_url, ''), found.external_host, found.first_redirect_uri) is not null)
-    order by found."group", lower(found.name), found.id
-    limit ${filter.limit ?? 100} offset ${filter.offset ?? 0}`)
-  return { count: rows[0]?.total ?? 0, applications: rows.map(({ total: _total, ...row }) => row) }
 }
 
 /** One application with what its launch URL is made of, and whether it is open to the user. */

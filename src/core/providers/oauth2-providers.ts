@@ -12,6 +12,7 @@ import { providerReferrers } from './all-providers.ts'
 import type { OAuth2Query, OAuth2Row } from './oauth2-providers.sql.ts'
 import { oauth2Conditions, oauth2Ordering, oauth2Table } from './oauth2-providers.sql.ts'
 import { OAuth2Body, OAuth2Input, oauth2Body } from './oauth2-shape.ts'
+import { referencesOf } from './provider-shape.ts'
 import { insertProvider, setFederated, setMappings, updatePart } from './providers.sql.ts'
 import { redirectUriProblems, widePatterns } from './redirect-uris.ts'
 import { checkReferences, durationProblems } from './references.ts'
@@ -79,7 +80,7 @@ async function update(
   input: Partial<OAuth2Input>,
 ): Promise<WriteResult> {
   const { core, tx } = context
-  const uris = await check(context, input)
+  const uris = await check(context, input, row)
   await updateColumns(tx, 'providers', row.id, baseColumns(input))
   await updatePart(tx, 'oauth2_providers', row.id, {
     ...columnsOf(input, uris),
@@ -130,7 +131,11 @@ const durations = [
 const positive = ['access_code_validity', 'access_token_validity', 'refresh_token_validity']
 
 /** @returns the redirect URIs as they are stored. @throws ApiError 400 */
-async function check(context: WriteContext, input: Partial<OAuth2Input>): Promise<RedirectUri[] | undefined> {
+async function check(
+  context: WriteContext,
+  input: Partial<OAuth2Input>,
+  row?: OAuth2Row,
+): Promise<RedirectUri[] | undefined> {
   const problems: Record<string, string | string[]> = durationProblems(input, durations, positive)
   const uris = input.redirect_uris?.map(entry => ({
     matching_mode: entry.matching_mode,
@@ -144,8 +149,12 @@ async function check(context: WriteContext, input: Partial<OAuth2Input>): Promis
   if (typeof input.encryption_key === 'string')
     problems.encryption_key = 'Encrypted tokens are not available: leave this empty.'
   if (Object.keys(problems).length > 0) throw invalid(problems)
-  await checkReferences(context, input)
-  await warn(context, input.name, widePatterns(uris ?? []))
+  const before =
+    row === undefined
+      ? undefined
+      : { ...referencesOf(row), signing_key: row.signing_key_id, jwt_federation_providers: row.federated }
+  await checkReferences(context, input, before)
+  await warn(context, input.name ?? row?.name, widePatterns(uris ?? []))
   return uris
 }
 
@@ -167,7 +176,7 @@ async function warn(context: WriteContext, name: string | undefined, patterns: s
     user: { pk: user.id, username: user.username, email: user.email },
     context: {
       message: 'A redirect URI pattern allows hosts of anybody: logins can be led astray through it.',
-      provider: name ?? request.url.split('?', 1)[0],
+      provider: name,
       patterns,
     },
     clientIp: request.client.clientAddress,

@@ -88,3 +88,13 @@ export function providerPermission(type: ProviderType, action: 'view' | 'add' | 
   const { app, model } = providerKinds[type]
   return `${app}.${action}_${model}`
 }
+
+/** What a provider refers to, by the names of the API. */
+export function referencesOf(row: ProviderRow) {
+  return {
+    authentication_flow: row.authentication_flow_id,
+    authorization_flow: row.authorization_flow_id,
+    invalidation_flow: row.invalidation_flow_id,
+    property_mappings: row.property_mappings,
+  }
+}

@@ -143,6 +143,11 @@ async function setLinks(
   return row?.changed ?? 0
 }
 
+/** Keeps others from changing a provider until the transaction ends; what it is must be read after this. */
+export async function lockProvider(db: Queryable, providerId: number): Promise<void> {
+  await db.rows(sql`select id from ${db.t('providers')} where id = ${providerId} for update`)
+}
+
 /** Deletes the provider with its parts; its application stays, without a provider. */
 export async function deleteProvider(db: Queryable, providerId: number): Promise<void> {
   await db.count(sql`delete from ${db.t('providers')} where id = ${providerId}`)

@@ -87,10 +87,7 @@ export const proxyOrdering: Ordering = {
   pk: sql`r.id`,
 }
 
-/** A proxy provider by its id, to be changed by this transaction. */
-export async function lockProxyProvider(db: Queryable, id: number): Promise<ProxyRow | undefined> {
+export async function findProxyProvider(db: Queryable, id: number): Promise<ProxyRow | undefined> {
   const table = proxyTable(db)
-  return db.first<ProxyRow>(
-    sql`select ${table.columns} from ${table.from} where r.id = ${id} for update of r`,
-  )
+  return db.first<ProxyRow>(sql`select ${table.columns} from ${table.from} where r.id = ${id}`)
 }

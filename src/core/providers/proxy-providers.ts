@@ -7,10 +7,10 @@ import type { Resource, WriteResult } from '../api/resource-definition.ts'
 import { IntegerKey, listQuery, nullable, Uuid } from '../api/shapes.ts'
 import { ApiError, notFound } from '../errors.ts'
 import { providerReferrers } from './all-providers.ts'
-import { providerBody, providerFields } from './provider-shape.ts'
-import { flowIdOf } from './providers.sql.ts'
+import { providerBody, providerFields, referencesOf } from './provider-shape.ts'
+import { flowIdOf, lockProvider } from './providers.sql.ts'
 import type { ProxyQuery, ProxyRow } from './proxy-providers.sql.ts'
-import { lockProxyProvider, proxyConditions, proxyOrdering, proxyTable } from './proxy-providers.sql.ts'
+import { findProxyProvider, proxyConditions, proxyOrdering, proxyTable } from './proxy-providers.sql.ts'
 import { RedirectUriBody } from './redirect-uris.ts'
 import { checkReferences } from './references.ts'
 import { removeProvider } from './remove-provider.ts'
@@ -127,9 +127,17 @@ async function insert(context: WriteContext, input: Input): Promise<number> {
   return (await insertProxyProvider(context.tx, context.core, input)).pk
 }
 
-async function update(context: WriteContext, row: ProxyRow, input: Partial<Input>): Promise<WriteResult> {
-  await checkReferences(context, input)
-  return saveProxyProvider(context.tx, context.core, row, input)
+async function update(context: WriteContext, { id }: ProxyRow, input: Partial<Input>): Promise<WriteResult> {
+  const { core, tx } = context
+  // The row is locked by now, but its parts in other tables were read before whoever held the lock was done.
+  const row = await findProxyProvider(tx, id)
+  if (row === undefined) throw notFound()
+  await checkReferences(context, input, {
+    ...referencesOf(row),
+    certificate: row.certificate,
+    jwt_federation_providers: row.federated,
+  })
+  return saveProxyProvider(tx, core, row, input)
 }
 
 /** A proxy provider made by a program: flows by slug, everything else as in the API. */
@@ -172,7 +180,8 @@ export async function updateProxyProviderHosts(
   pk: number,
   hosts: { external_host: string; internal_host: string },
 ): Promise<void> {
-  const row = await lockProxyProvider(tx, pk)
+  await lockProvider(tx, pk)
+  const row = await findProxyProvider(tx, pk)
   if (row === undefined) throw notFound()
   await saveProxyProvider(tx, core, row, hosts)
 }

@@ -10,7 +10,10 @@ export interface EndingCertificate {
 }
 
 /** Certificates of which the latest warning due has not been written yet; another certificate under the same id counts anew. */
-export async function unwarnedCertificates(db: Queryable, days: readonly number[]): Promise<EndingCertificate[]> {
+export async function unwarnedCertificates(
+  db: Queryable,
+  days: readonly number[],
+): Promise<EndingCertificate[]> {
   return await db.rows(sql<EndingCertificate>`
     select c.id, c.name, c.not_after, w.days from ${db.t('certificate_keypairs')} c
     cross join lateral (

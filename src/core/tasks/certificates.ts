@@ -23,7 +23,10 @@ export function certificateActor(core: Pick<TaskCore, 'db'>): AnyActor {
             action: 'configuration_warning',
             app: 'authentik.crypto',
             context: {
-              message: days === 0 ? `Certificate "${name}" has expired.` : `Certificate "${name}" expires within ${days} days.`,
+              message:
+                days === 0
+                  ? `Certificate "${name}" has expired.`
+                  : `Certificate "${name}" expires within ${days} days.`,
               model: { app: 'authentik_crypto', model_name: 'certificatekeypair', pk: id, name },
               expires_at: expires,
               warning_days: days,

@@ -1,8 +1,8 @@
 // Rows that have ended. Events are among them: how long one is kept is said by the event itself.
 import Type from 'typebox'
 import { type AnyActor, defineActor } from '../../pg/tasks/actor.ts'
-import { sweepExpired } from '../outposts/housekeeping.ts'
 import { type ExpiringTable, expiringTables } from '../outposts/housekeeping.sql.ts'
+import { sweepExpired } from '../outposts/housekeeping.ts'
 import type { TaskCore } from '../tasks.ts'
 
 const Nothing = Type.Object({}, { additionalProperties: false })

@@ -15,7 +15,8 @@ export function upkeepActors(options: { db: Db; node: string; log: Log }): AnyAc
   return [
     defineActor({
       name: 'task_figures',
-      description: 'Counts the runs of tasks for metrics and charts, and records tasks whose worker was lost.',
+      description:
+        'Counts the runs of tasks for metrics and charts, and records tasks whose worker was lost.',
       payload: Nothing,
       retries: 0,
       schedule: { crontab: '*/5 * * * *', payload: {} },

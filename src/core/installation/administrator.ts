@@ -1,0 +1,2 @@
+/** User name of the first administrator. */
+export const administrator = 'akadmin'
