@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import Type from 'typebox'
 import { sql } from '../../src/pg/db.ts'
 import { defineActor } from '../../src/pg/tasks/actor.ts'
 import { eventually } from '../pg/eventually.ts'
 import { testDatabase } from '../postgres.ts'
 import { noting, runsOf, start } from './engine.ts'
-import { startTaskProcess } from './process.ts'
 
 test('a task of a committed transaction runs, one of a rolled back transaction never existed', async t => {
   const { actor, seen } = noting()

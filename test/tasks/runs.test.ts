@@ -5,7 +5,6 @@ import Type from 'typebox'
 import { sql } from '../../src/pg/db.ts'
 import { defineActor } from '../../src/pg/tasks/actor.ts'
 import { eventually } from '../pg/eventually.ts'
-import { testDatabase } from '../postgres.ts'
 import { noting, runsOf, start } from './engine.ts'
 import { startTaskProcess } from './process.ts'
 

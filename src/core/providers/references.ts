@@ -3,7 +3,7 @@
 import type { WriteContext } from '../api/audit.ts'
 import { holdsOnAll, requireReferences } from '../api/references.sql.ts'
 import { parseDuration } from '../duration.ts'
-import { invalid } from '../errors.ts'
+import { ApiError, invalid } from '../errors.ts'
 import { canSign } from './providers.sql.ts'
 
 export interface ProviderReferences {

@@ -50,7 +50,8 @@ export function sendOptions(
     singletonKey: key,
     group: { id: actor.name, ...(actor.limit === undefined ? {} : { tier: tierOf(actor.limit) }) },
     retryLimit: actor.retries,
-    retryDelay: Math.max(1, Math.round(actor.backoffSeconds)),
+    // pg-boss retries only what was lost with its worker; failures wait as their actor says (`retryDelayMs`).
+    retryDelay: 1,
     retryBackoff: true,
     retryDelayMax: maxBackoffSeconds,
     expireInSeconds: actor.timeLimitSeconds + claimGraceSeconds,
