@@ -3,8 +3,9 @@ import type { Bench } from './context.ts'
 import { createDatabases } from './database.ts'
 import type { Figure } from './figure.ts'
 import { hotPath } from './hot-path.ts'
+import { installation } from './installation.ts'
 
-const benches: readonly Bench[] = [hotPath]
+const benches: readonly Bench[] = [hotPath, installation]
 
 process.exitCode = await runAll(process.argv.slice(2))
 

@@ -2,10 +2,11 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
-const launcher = fileURLToPath(new URL('../bin/postern.js', import.meta.url))
+const checkout = fileURLToPath(new URL('..', import.meta.url))
 
 export interface Program {
   readonly pid: number
@@ -19,14 +20,22 @@ export interface Program {
   readonly ended: Promise<number | null>
 }
 
+export interface ProgramOptions {
+  cwd?: string
+  uid?: number
+  gid?: number
+  /** another copy of the checkout */
+  root?: string
+}
+
 /** Starts `postern <args>`; ended with the test at the latest. `env` replaces the environment but for PATH, HOME and TMPDIR. */
 export function startProgram(
   t: TestContext,
   args: string[],
   env: Record<string, string> = {},
-  options: { cwd?: string; uid?: number; gid?: number } = {},
+  { root = checkout, ...options }: ProgramOptions = {},
 ): Program {
-  const child = spawn(process.execPath, [launcher, ...args], {
+  const child = spawn(process.execPath, [join(root, 'bin/postern.js'), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH: process.env.PATH,
@@ -38,11 +47,23 @@ export function startProgram(
     ...options,
   })
   const program = watch(child)
-  t.after(async () => {
+  const mine = started.get(t) ?? []
+  started.set(t, [...mine, program])
+  if (mine.length === 0) t.after(() => endPrograms(t))
+  return program
+}
+
+const started = new WeakMap<TestContext, Program[]>()
+
+/**
+ * Ends what a test started, the last one first, and waits for it; for clean-up that must not begin before. (`t.after` calls come in
+ * the order in which they were registered, folders before the programs that use them.)
+ */
+export async function endPrograms(t: TestContext): Promise<void> {
+  for (const program of (started.get(t) ?? []).toReversed()) {
     const ended = await program.stop('SIGTERM')
     if (ended !== 0 && process.env.POSTERN_TEST_VERBOSE === '1') process.stderr.write(program.output())
-  })
-  return program
+  }
 }
 
 function watch(child: ChildProcess): Program {

@@ -4,6 +4,7 @@ import { errorText, type Log } from '../log.ts'
 import { PgError } from './errors.ts'
 import { statementDialect } from './kysely-dialect.ts'
 import type { PgPool, PgStatement } from './pool.ts'
+import type { Replicas } from './replicas.ts'
 
 export { sql } from 'kysely'
 
@@ -51,15 +52,25 @@ export interface Db extends Queryable {
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
   /** Resolves when a trivial statement was answered within `timeoutMs`; rejects with the cause otherwise. */
   ping(timeoutMs?: number): Promise<void>
+  /**
+   * For lists, exports and reports: reads from a standby that shows everything this process has written, else from the primary.
+   * Never for sessions, tokens, codes, limits, locks, tasks, cache or messages.
+   * @param after also everything up to this position, e.g. of the caller's last write through another process
+   */
+  replica(after?: string): Pick<Queryable, 't' | 'rows' | 'first'>
+  /** Position of everything written so far, to be handed to `replica` elsewhere; one statement. */
+  position(): Promise<string>
   close(): Promise<void>
 }
 
 /**
  * Puts Kysely and the names of our schema on a pool. Closing it closes the pool.
  * @param options.schema the schema all our tables are in, unquoted
+ * @param options.replicas standbys for `replica`; without them it reads from the primary
  */
-export function createDb(options: { pool: PgPool; schema: string; log: Log }): Db {
-  const { pool, schema, log } = options
+export function createDb(options: { pool: PgPool; schema: string; log: Log; replicas?: Replicas }): Db {
+  const { schema, log, replicas } = options
+  const pool = replicas === undefined ? options.pool : noted(options.pool, replicas)
   const t: Qualify = name => sql.id(schema, name)
   const kysely = kyselyOn(pool)
   return {
@@ -100,6 +111,34 @@ export function createDb(options: { pool: PgPool; schema: string; log: Log }): D
         clearTimeout(timer)
       }
     },
+    replica: after => queryable(replicas?.reader(after) ?? pool, kysely, t),
+    async position() {
+      const { rows } = await pool.query<{ position: string }>(
+        'select pg_current_wal_insert_lsn() as position',
+      )
+      return rows[0]?.position ?? '0/0'
+    },
+    close: () => pool.close(),
+  }
+}
+
+/** Tells the standbys' chooser of every commit; what cannot be seen to be a plain read counts as one. */
+function noted(pool: PgPool, replicas: Replicas): PgPool {
+  return {
+    async query(text, values, settings) {
+      try {
+        return await pool.query(text, values, settings)
+      } finally {
+        if (!/^\s*select\b/i.test(text)) replicas.wrote()
+      }
+    },
+    async transaction(work) {
+      try {
+        return await pool.transaction(work)
+      } finally {
+        replicas.wrote()
+      }
+    },
     close: () => pool.close(),
   }
 }
@@ -109,7 +148,7 @@ function kyselyOn(statement: PgStatement): Kysely<unknown> {
 }
 
 /** `compiler` only turns templates into text and parameters; `statement` runs them. */
-function queryable(statement: PgStatement, compiler: Kysely<unknown>, t: Qualify): Queryable {
+function queryable(statement: Pick<PgStatement, 'query'>, compiler: Kysely<unknown>, t: Qualify): Queryable {
   const run = <T>(template: RawBuilder<T>, options?: StatementOptions) => {
     const { sql: text, parameters } = template.compile(compiler)
     return statement.query<T>(text, [...parameters], options)

@@ -59,7 +59,13 @@ export function createReplicas(options: {
   const { primary, log } = options
   const pollMs = options.pollMs ?? 1000
   const replicas: Replica[] = options.targets.map(target => ({
-    pool: createPool({ target, max: options.max ?? 4, applicationName: options.applicationName, log, acquireTimeoutMs: 2000 }),
+    pool: createPool({
+      target,
+      max: options.max ?? 4,
+      applicationName: options.applicationName,
+      log,
+      acquireTimeoutMs: 2000,
+    }),
     target: describeTarget(target()),
     replayed: undefined,
     lagMs: undefined,
@@ -88,10 +94,17 @@ export function createReplicas(options: {
   async function poll(): Promise<void> {
     const at = performance.now()
     try {
-      const { rows } = await primary.query<{ position: string }>('select pg_current_wal_insert_lsn() as position', [], { deadlineMs })
+      const { rows } = await primary.query<{ position: string }>(
+        'select pg_current_wal_insert_lsn() as position',
+        [],
+        { deadlineMs },
+      )
       const position = rows[0]?.position
       if (position === undefined) return
-      samples = [...samples.filter(sample => at - sample.at < 10 * pollMs + longestLagMs), { at, position: toNumber(position) }]
+      samples = [
+        ...samples.filter(sample => at - sample.at < 10 * pollMs + longestLagMs),
+        { at, position: toNumber(position) },
+      ]
     } catch {
       // Then nothing tells how far the standbys are behind.
       samples = []
@@ -112,7 +125,8 @@ export function createReplicas(options: {
       replica.trouble = false
     } catch (error) {
       replica.replayed = undefined
-      if (!replica.trouble) log.warning('read replica not used', { target: replica.target, error: errorText(error) })
+      if (!replica.trouble)
+        log.warning('read replica not used', { target: replica.target, error: errorText(error) })
       replica.trouble = true
     }
     const newest = newestReplayed(replica)

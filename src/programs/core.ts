@@ -13,7 +13,7 @@ import { registerRoutes } from '../core/routes.ts'
 import { type AccessLog, accessFragment } from '../http/access-log.ts'
 import { answerOnSocket } from '../http/errors.ts'
 import { createHealth, type Readiness } from '../http/health.ts'
-import { createListener } from '../http/listener.ts'
+import { createListener, type Listener } from '../http/listener.ts'
 import { requestId } from '../http/request-id.ts'
 import { createTrustedPeers, publicRequest, type TrustedPeers } from '../http/trusted-peers.ts'
 import { errorText } from '../log.ts'
@@ -105,7 +105,11 @@ export async function startCore(
     ...serve,
   })
   shutdown.add('HTTP listener', () => http.close())
-  await startHttps(settings, core, outpost, serve, shutdown)
+  const https = await startHttps(settings, core, outpost, serve, shutdown)
+  // Links of outposts are sockets of these listeners: while requests end, they are told to come back elsewhere.
+  shutdown.add('listeners and links', async () => {
+    await Promise.all([http.close(), https?.close(), hub.close()])
+  })
   shutdown.add('tunnels', () => outpost.drain())
   await outpost.start()
   return {
@@ -128,9 +132,9 @@ async function startHttps(
     'handler' | 'upgrade' | 'trusted' | 'proxyProtocol' | 'log'
   >,
   shutdown: Shutdown,
-): Promise<void> {
+): Promise<Listener | undefined> {
   const listen = settings.get('AUTHENTIK_LISTEN__HTTPS')
-  if (listen.length === 0) return
+  if (listen.length === 0) return undefined
   const certificates = await createWebCertificates(core)
   shutdown.add('web certificates', () => certificates.close())
   const https = await createListener({
@@ -144,6 +148,7 @@ async function startHttps(
     ...serve,
   })
   shutdown.add('HTTPS listener', () => https.close())
+  return https
 }
 
 /** Ready = the database answers, the bus hears, the outpost serves. */

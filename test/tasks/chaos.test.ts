@@ -164,7 +164,9 @@ test('a task that ends while PostgreSQL restarts is not run again', async t => {
   const dataDir = await mkdtemp(join(tmpdir(), 'postern-tasks-'))
   const settings = { fsync: 'off' }
   let server = await startEmbeddedPostgres({ dataDir, log: silentLog, settings, endWithUs: true })
+  const closings: (() => Promise<void>)[] = []
   t.after(async () => {
+    for (const close of closings) await close()
     await server.destroy()
     await rm(dataDir, { recursive: true, force: true })
   })
@@ -190,7 +192,7 @@ test('a task that ends while PostgreSQL restarts is not run again', async t => {
   })
   const { actor: note, seen } = noting()
   const running = await startTaskProcess(target, [waiting, note], { pollMs: 300 })
-  t.after(() => running.close())
+  closings.push(running.close)
   await running.tasks.enqueue(running.db, 'waiting', { text: 'x' })
   await eventually(() => texts.length === 1)
   await server.stop()

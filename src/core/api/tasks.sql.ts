@@ -48,14 +48,14 @@ export function taskTable(db: Queryable): Table {
     select coalesce(json_agg(l.line order by l.at, l.seq), '[]') from (
       select x.at, x.seq, json_build_object('timestamp', x.at, 'log_level', x.level, 'logger', x.logger, 'event', x.event,
         'attributes', x.attributes) as line
-      from ${db.t('task_logs')} x where x.task_id = r.id and x.at >= r.created_at and ${condition}
+      from ${db.t('task_logs')} x where x.task_id = r.id and ${condition}
       order by x.at desc, x.seq desc limit ${maxLines}) l)`
   return {
     key: sql`r.id`,
     from: sql`${db.t('tasks')} r`,
     columns: sql`
       r.id, r.queue, r.actor, r.state, r.status, r.modified_at, r.retries, r.retry_limit, r.eta, r.uid, r.object,
-      r.output -> 'progress' as progress, ${lines(sql`x.run_id = r.last_run`)} as logs,
+      r.output -> 'progress' as progress, ${lines(sql`x.run_id = r.last_run and x.at >= r.created_at`)} as logs,
       ${lines(sql`x.run_id is distinct from r.last_run`)} as previous_logs`,
   }
 }

@@ -7,9 +7,7 @@ import { answerOnSocket } from '../../http/errors.ts'
 import { errorText } from '../../log.ts'
 import { instruction, parseFrame } from '../../wire/frames.ts'
 import type { Core } from '../core.ts'
-import { sha256 } from '../secrets.ts'
-import { deleteProxySessions, insertRevocation } from '../sessions/revoke.sql.ts'
-import { sessionEndMessage } from '../sessions/revoke.ts'
+import { endOutpostSessions } from '../sessions/revoke.ts'
 import { outpostDeletedMessage } from './account.ts'
 import { forgetInstance, saveHello } from './hub.sql.ts'
 import type { Link, NewLink } from './hub-link.ts'
@@ -122,12 +120,10 @@ export function createHub(
   /** Signed out at one outpost means signed out at all; the session in Core is for its own sign-out to end. */
   function signOut(sid: string): void {
     if (!/^[0-9a-f]{64}$/.test(sid)) return
-    const work = db.transaction(async tx => {
-      await deleteProxySessions(tx, { sidHash: sha256(sid) })
-      const id = await insertRevocation(tx, { sessionId: sid })
-      tx.afterCommit(() => bus.publish(sessionEndMessage, { id }))
-    })
-    background('sign-out', work)
+    background(
+      'sign-out',
+      db.transaction(tx => endOutpostSessions(tx, bus, sid)),
+    )
   }
 
   /** One statement at a time per link; of what comes meanwhile only the last counts. */

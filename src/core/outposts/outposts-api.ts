@@ -4,7 +4,6 @@ import type { Static } from 'typebox'
 import Type from 'typebox'
 import { embeddedOutpostManaged } from '../../wire/outpost.ts'
 import type { WriteContext } from '../api/audit.ts'
-import { requireReferences } from '../api/references.sql.ts'
 import { updateColumns } from '../api/resource.sql.ts'
 import { registerResource } from '../api/resource.ts'
 import type { Resource, WriteResult } from '../api/resource-definition.ts'
@@ -12,24 +11,23 @@ import { findFor } from '../api/resource-write.ts'
 import { errorResponses, IntegerKey, Json, listQuery, nullable, Uuid } from '../api/shapes.ts'
 import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
-import { ApiError, invalid } from '../errors.ts'
-import { recordEvent } from '../events/record.ts'
-import type { OutpostType } from './account.sql.ts'
+import { invalid } from '../errors.ts'
 import { setProviders } from './account.sql.ts'
 import { createOutpost, deleteOutpost, embeddedOutpostName, ensureAccounts } from './account.ts'
 import { outpostsChanged } from './changed.ts'
-import { ConfigError, checkConfig, defaultConfig, readConfig } from './config.ts'
+import { defaultConfig } from './config.ts'
 import { InstanceHealth, instanceHealth } from './health.ts'
+import {
+  checkConnection,
+  checkedConfig,
+  checkProviders,
+  embeddedMarkIsOurs,
+  managedOf,
+  warnOfConfig,
+} from './outpost-rules.ts'
 import { OutpostBody, OutpostTypeName, outpostBody } from './outpost-shape.ts'
 import type { OutpostQuery, OutpostRow } from './outposts.sql.ts'
-import {
-  connectionType,
-  findProviders,
-  liveInstances,
-  outpostConditions,
-  outpostOrdering,
-  outpostTable,
-} from './outposts.sql.ts'
+import { liveInstances, outpostConditions, outpostOrdering, outpostTable } from './outposts.sql.ts'
 
 const OutpostInput = Type.Object({
   name: Type.String({ minLength: 1, maxLength: 200 }),
@@ -115,7 +113,7 @@ async function insert(context: WriteContext, input: OutpostInput): Promise<strin
   if (input.managed === embeddedOutpostManaged) throw invalid({ managed: embeddedMarkIsOurs })
   await checkProviders(context, input.type, input.providers, input.name === embeddedOutpostName)
   await checkConnection(context, input.service_connection)
-  const config = checked(input.config)
+  const config = checkedConfig(input.config)
   const { id } = await createOutpost(tx, core, {
     name: input.name,
     type: input.type,
@@ -124,7 +122,7 @@ async function insert(context: WriteContext, input: OutpostInput): Promise<strin
     managed: input.managed,
     serviceConnection: input.service_connection,
   })
-  await warn(context, { id, name: input.name, config, connection: input.service_connection ?? null })
+  await warnOfConfig(context, { id, name: input.name, config, connection: input.service_connection ?? null })
   return id
 }
 
@@ -142,7 +140,7 @@ async function update(
   if (input.providers !== undefined || type !== row.type)
     await checkProviders(context, type, providers, embedded)
   await checkConnection(context, input.service_connection)
-  const config = input.config === undefined ? row.config : checked(input.config)
+  const config = input.config === undefined ? row.config : checkedConfig(input.config)
   const connection = input.service_connection === undefined ? row.connection_id : input.service_connection
   const before = [row.name, row.type, row.managed, row.connection_id, row.config]
   const after = [input.name ?? row.name, type, managed, connection, config]
@@ -158,94 +156,11 @@ async function update(
   const moved = await setProviders(tx, row.id, providers)
   await ensureAccounts(tx, core, [row.id])
   if (differs || moved > 0) await outpostsChanged(tx, core, { outposts: [row.id] })
-  if (differs) await warn(context, { id: row.id, name: input.name ?? row.name, config, connection })
+  if (differs) await warnOfConfig(context, { id: row.id, name: input.name ?? row.name, config, connection })
   return {}
 }
 
 async function remove({ core, tx }: WriteContext, row: OutpostRow): Promise<WriteResult> {
   await deleteOutpost(tx, core, row.id)
   return {}
-}
-
-const embeddedMarkIsOurs = 'This mark belongs to the embedded outpost.'
-
-/** The mark after an update; an embedded outpost that lost it gets it back with the next save that names it. */
-function managedOf(row: OutpostRow, input: Partial<OutpostInput>, embedded: boolean): string | null {
-  if (!embedded) {
-    if (input.managed === embeddedOutpostManaged) throw invalid({ managed: embeddedMarkIsOurs })
-    return input.managed === undefined ? row.managed : input.managed
-  }
-  if (input.name !== undefined && input.name !== embeddedOutpostName)
-    throw invalid({ name: "Embedded outpost's name cannot be changed" })
-  return input.name === undefined ? row.managed : embeddedOutpostManaged
-}
-
-/** @throws ApiError 400 on `providers` */
-async function checkProviders(
-  { core, tx, principal }: WriteContext,
-  type: OutpostType,
-  ids: number[],
-  embedded: boolean,
-): Promise<void> {
-  if (ids.length === 0) {
-    if (embedded) return
-    throw invalid({ providers: 'This list may not be empty.' })
-  }
-  const found = await findProviders(tx, principal, ids)
-  const missing = ids.find(id => found.every(provider => provider.id !== id))
-  if (missing !== undefined) throw invalid({ providers: `Invalid pk "${missing}" - object does not exist.` })
-  const wrong = found.find(provider => provider.type !== type)
-  if (wrong !== undefined)
-    throw invalid({
-      providers: `Outpost type ${type} can't be used with provider ${wrong.name} of type ${wrong.type}.`,
-    })
-  // There it would take the whole host, login page and this API included.
-  const own = found.find(
-    ({ mode, external_host }) =>
-      mode === 'proxy' && URL.parse(external_host ?? '')?.host === core.baseUrl.host,
-  )
-  if (embedded && own !== undefined)
-    throw invalid({
-      providers: `Provider ${own.name} is in mode proxy on the host of Postern itself (${core.baseUrl.host}); give it another external_host.`,
-    })
-}
-
-async function checkConnection(
-  { tx, principal }: WriteContext,
-  id: string | null | undefined,
-): Promise<void> {
-  const permission = 'authentik_outposts.view_outpostserviceconnection'
-  const reference = { table: 'service_connections', permission, type: 'uuid' as const }
-  await requireReferences(tx, principal, 'service_connection', reference, [id])
-}
-
-function checked(config: Record<string, unknown>): Record<string, unknown> {
-  try {
-    return checkConfig(config)
-  } catch (error) {
-    if (error instanceof ConfigError)
-      throw new ApiError(400, error.message, { fields: { config: [error.message] }, code: 'invalid' })
-    throw error
-  }
-}
-
-/** A configuration that can be stored but will not work as it stands. */
-async function warn(
-  { core, tx, principal, request }: WriteContext,
-  outpost: { id: string; name: string; config: Record<string, unknown>; connection: string | null },
-): Promise<void> {
-  const config = readConfig(outpost.config)
-  const inDatabase = config.session_backend.trim().toLowerCase().startsWith('postgres')
-  if (!inDatabase || config.kubernetes_postgresql_secret_name !== '' || outpost.connection === null) return
-  if ((await connectionType(tx, outpost.connection)) !== 'kubernetes') return
-  const message = `Outpost ${outpost.name}: session_backend is postgres but kubernetes_postgresql_secret_name is empty, so its pods get no database`
-  const { user } = principal
-  await recordEvent(tx, {
-    action: 'configuration_warning',
-    app: 'authentik.outposts',
-    user: { pk: user.id, username: user.username, email: user.email },
-    context: { message, outpost: { pk: outpost.id, name: outpost.name } },
-    clientIp: request.client.clientAddress,
-  })
-  tx.afterCommit(() => core.log.warning(message, { outpost: outpost.id }))
 }

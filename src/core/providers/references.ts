@@ -1,5 +1,4 @@
 // What a provider refers to: each must exist for the caller, and its own rules hold for a signing key.
-
 import type { WriteContext } from '../api/audit.ts'
 import { holdsOnAll, requireReferences } from '../api/references.sql.ts'
 import { parseDuration } from '../duration.ts'
@@ -18,6 +17,13 @@ export interface ProviderReferences {
   jwt_federation_providers?: number[]
 }
 
+type Single =
+  | 'authentication_flow'
+  | 'authorization_flow'
+  | 'invalidation_flow'
+  | 'signing_key'
+  | 'certificate'
+
 /**
  * @param before what the provider refers to already: that is not judged again
  * @throws ApiError 400 on the first field that names what the caller may not view, or what cannot serve; 403 for a certificate whose
@@ -28,16 +34,7 @@ export async function checkReferences(
   input: ProviderReferences,
   before: ProviderReferences = {},
 ): Promise<void> {
-  const fresh = <
-    Field extends
-      | 'authentication_flow'
-      | 'authorization_flow'
-      | 'invalidation_flow'
-      | 'signing_key'
-      | 'certificate',
-  >(
-    field: Field,
-  ) => (input[field] === before[field] ? undefined : input[field])
+  const fresh = (field: Single) => (input[field] === before[field] ? undefined : input[field])
   const flow = { table: 'flows', permission: 'authentik_flows.view_flow', type: 'uuid' } as const
   for (const field of ['authentication_flow', 'authorization_flow', 'invalidation_flow'] as const)
     await requireReferences(tx, principal, field, flow, [fresh(field)])

@@ -9,11 +9,12 @@ export async function sessionIdsOf(db: Queryable, userId: number): Promise<strin
 }
 
 /** Plans, codes and access tokens of the sessions go with them (foreign keys). */
-export async function deleteSessionRows(db: Queryable, ids: string[]): Promise<{ id: string }[]> {
+export async function deleteSessionRows(db: Queryable, ids: string[]): Promise<string[]> {
   if (ids.length === 0) return []
-  return db.rows<{ id: string }>(
+  const rows = await db.rows<{ id: string }>(
     sql`delete from ${db.t('sessions')} where id = any(${ids}::uuid[]) returning id`,
   )
+  return rows.map(row => row.id)
 }
 
 /** Refresh tokens outlive their session on purpose, but not the access of their user. */
@@ -25,24 +26,32 @@ export async function revokeRefreshTokens(db: Queryable, userId: number): Promis
 /** One indexed DELETE by the one criterion given. */
 export async function deleteProxySessions(
   db: Queryable,
-  by: { sidHash: Buffer } | { userHash: Buffer } | { clientId: string },
+  by: { sidHashes: Buffer[] } | { userHash: Buffer } | { clientId: string },
 ): Promise<number> {
   const condition =
-    'sidHash' in by
-      ? sql`sid_hash = ${by.sidHash}`
+    'sidHashes' in by
+      ? sql`sid_hash = any(${by.sidHashes}::bytea[])`
       : 'userHash' in by
         ? sql`user_hash = ${by.userHash}`
         : sql`client_id = ${by.clientId}`
   return db.count(sql`delete from ${db.t('proxy_sessions')} where ${condition}`)
 }
 
-/** @returns id of the revocation; ids grow */
-export async function insertRevocation(
+export interface NewRevocation {
+  sessionId?: string
+  userUid?: string
+  clientId?: string
+}
+
+/** In the order given; ids grow. */
+export async function insertRevocations(
   db: Queryable,
-  revocation: { sessionId?: string; userUid?: string; clientId?: string },
-): Promise<number> {
-  const row = await db.first<{ id: string | number }>(sql`
+  revocations: NewRevocation[],
+): Promise<{ id: number; sessionId: string }[]> {
+  const rows = await db.rows<{ id: string | number; session_id: string }>(sql`
     insert into ${db.t('revocations')} (session_id, user_uid, client_id)
-    values (${revocation.sessionId ?? ''}, ${revocation.userUid ?? null}, ${revocation.clientId ?? null}) returning id`)
-  return Number(row!.id)
+    select coalesce(r."sessionId", ''), r."userUid", r."clientId"
+    from jsonb_to_recordset(${JSON.stringify(revocations)}::jsonb) r ("sessionId" text, "userUid" text, "clientId" text)
+    returning id, session_id`)
+  return rows.map(row => ({ id: Number(row.id), sessionId: row.session_id })).sort((a, b) => a.id - b.id)
 }

@@ -7,7 +7,7 @@ import { sidOf } from './cookie.ts'
 import {
   deleteProxySessions,
   deleteSessionRows,
-  insertRevocation,
+  insertRevocations,
   revokeRefreshTokens,
   sessionIdsOf,
 } from './revoke.sql.ts'
@@ -23,20 +23,23 @@ export interface Revocation {
 
 /** Ends the given Core sessions with all that hangs on them. @returns one revocation per session that existed */
 export async function endSessions(tx: Tx, bus: Bus, sessionIds: string[]): Promise<Revocation[]> {
-  const ended = await deleteSessionRows(tx, sessionIds)
-  const revocations: Revocation[] = []
-  for (const session of ended) {
-    const sid = sidOf(session.id)
-    await deleteProxySessions(tx, { sidHash: sha256(sid) })
-    revocations.push({ id: await insertRevocation(tx, { sessionId: sid }), sessionId: sid })
-  }
-  announce(tx, bus, revocations)
-  return revocations
+  const sids = (await deleteSessionRows(tx, sessionIds)).map(sidOf)
+  if (sids.length === 0) return []
+  await deleteProxySessions(tx, { sidHashes: sids.map(sha256) })
+  return announce(
+    tx,
+    bus,
+    await insertRevocations(
+      tx,
+      sids.map(sessionId => ({ sessionId })),
+    ),
+  )
 }
 
 /**
  * Ends everything of a user: every Core session, refresh token and outpost session (header logins included).
  * @param except a session of his own that stays, and with it his refresh tokens and header logins
+ * @returns the revocation of the user, if all of him ends, then one per session, for outposts that know only those
  */
 export async function endUserAccess(
   tx: Tx,
@@ -46,24 +49,29 @@ export async function endUserAccess(
 ): Promise<Revocation[]> {
   const ids = (await sessionIdsOf(tx, user.id)).filter(id => id !== except)
   if (except !== undefined) return endSessions(tx, bus, ids)
-  await deleteSessionRows(tx, ids)
+  const sids = (await deleteSessionRows(tx, ids)).map(sidOf)
   await revokeRefreshTokens(tx, user.id)
   await deleteProxySessions(tx, { userHash: sha256(user.uid) })
-  const revocation = { id: await insertRevocation(tx, { userUid: user.uid }), sessionId: '' }
-  announce(tx, bus, [revocation])
-  return [revocation]
+  const ended = [{ userUid: user.uid }, ...sids.map(sessionId => ({ sessionId }))]
+  return announce(tx, bus, await insertRevocations(tx, ended))
+}
+
+/** Ends the outposts' sessions of one Core session, which itself goes on. @param sid of the Core session */
+export async function endOutpostSessions(tx: Tx, bus: Bus, sid: string): Promise<void> {
+  await deleteProxySessions(tx, { sidHashes: [sha256(sid)] })
+  announce(tx, bus, await insertRevocations(tx, [{ sessionId: sid }]))
 }
 
 /** Ends every outpost session of a provider (deleted, cookie secret changed). */
 export async function endProviderAccess(tx: Tx, bus: Bus, clientId: string): Promise<Revocation> {
   await deleteProxySessions(tx, { clientId })
-  const revocation = { id: await insertRevocation(tx, { clientId }), sessionId: '' }
-  announce(tx, bus, [revocation])
-  return revocation
+  const [revocation] = announce(tx, bus, await insertRevocations(tx, [{ clientId }]))
+  return revocation!
 }
 
-function announce(tx: Tx, bus: Bus, revocations: Revocation[]): void {
+function announce(tx: Tx, bus: Bus, revocations: Revocation[]): Revocation[] {
   tx.afterCommit(() => {
     for (const { id } of revocations) bus.publish(sessionEndMessage, { id })
   })
+  return revocations
 }
