@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { testDatabase } from '../postgres.ts'
 import { type Program, startProgram } from '../programs.ts'
@@ -13,7 +12,6 @@ import {
   type Environment,
   listenEnv,
   startService,
-  until,
 } from './production.ts'
 
 const limit = { timeout: 120_000 }
@@ -167,7 +165,7 @@ test('an outpost that Core does not know', limit, async t => {
   const database = await testDatabase(t)
   const site = await describeSite(database.target())
   const server = await startService(t, 'server', site.env)
-  const outpost = { ...(await listenEnv()), AUTHENTIK_HOST: server.url }
+  const outpost: Environment = { ...(await listenEnv()), AUTHENTIK_HOST: server.url }
 
   await t.test('with a wrong token: one line, then a pause; it does not end and serves nothing', async t => {
     const program = startProgram(t, ['proxy'], { ...outpost, AUTHENTIK_TOKEN: 'no-such-token-anywhere' })
