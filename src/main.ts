@@ -51,7 +51,13 @@ const commands: Record<
   migrate: {
     settings: 'migrate',
     logger: 'postern.migrate',
-    run: async ({ settings, log }) => (await import('./programs/migrate.ts')).runMigrate(settings, log),
+    run: async ({ settings, log, words }) =>
+      (await import('./programs/migrate.ts')).runMigrate(settings, log, words),
+  },
+  doctor: {
+    settings: 'doctor',
+    logger: 'postern.doctor',
+    run: async ({ settings, words }) => (await import('./programs/doctor.ts')).runDoctor(settings, words),
   },
   dump_config: {
     settings: 'dump_config',
@@ -146,6 +152,8 @@ function help(name: string, program: Program | undefined): number {
     '  worker        background tasks',
     '  proxy         a standalone proxy outpost',
     '  migrate       bring the database up to date and end',
+    '  migrate --plan   what that would do, and what it locks meanwhile',
+    '  doctor [--json]  look at the database from every side and say what to do',
     '  dump_config   the settings in effect, secrets masked',
     '  healthcheck   exit code 0 when the program on this machine is alive',
     '  sessions import [folder]   move the sessions of a filesystem outpost into PostgreSQL',

@@ -10,7 +10,7 @@ import { buildTarget, type PostgresTarget } from './settings/postgres-target.ts'
 import { checkTogether } from './settings/rules.ts'
 import { configFiles, fillFromEnvFile, type RawSettings, readSources } from './settings/sources.ts'
 import { type Program, rows, type SettingName, settingNames, type settingsTable } from './settings/table.ts'
-import { judgeKeys } from './settings/unknown-keys.ts'
+import { judgeKeys, type Notice } from './settings/unknown-keys.ts'
 
 export { SettingsError } from './settings/errors.ts'
 export { settingsHelp } from './settings/help.ts'
@@ -52,6 +52,8 @@ export interface Settings {
   postgresTarget(): PostgresTarget
   /** The same for the direct connection; keys that are not set are those of the main one. */
   directTarget(): PostgresTarget
+  /** What was set and has no effect: event and fields of a log line each. */
+  notices(): readonly Notice[]
   /** Logs what was ignored, and uses this log from now on. Call it once the log exists. */
   announce(log: Log): void
 }
@@ -121,9 +123,10 @@ export function loadSettings(options: {
       () => directTarget(fresh),
       () => log,
     ),
+    notices: () => notices,
     announce(to) {
+      if (log === undefined) for (const { event, fields } of notices) to.warning(event, fields)
       log = to
-      for (const { event, fields } of notices.splice(0)) to.warning(event, fields)
     },
   }
   checkTogether(settings)

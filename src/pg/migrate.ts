@@ -53,7 +53,8 @@ export interface MigrateOptions {
   onWait?: () => void
 }
 
-interface Applied {
+/** A row of the table of migrations. */
+export interface Applied {
   id: number
   name: string
   checksum: string
@@ -76,7 +77,7 @@ export async function migrate(options: MigrateOptions): Promise<{ applied: numbe
     if (missing.length === 0) return { applied: [] }
     await checkServer(client, options.target)
     if (options.mode === 'check') {
-      const names = missing.map(title).join(', ')
+      const names = missing.map(migrationTitle).join(', ')
       throw new MigrationError(
         'database_behind',
         `the database lacks ${missing.length} migrations (${names}). Run: postern migrate`,
@@ -104,7 +105,8 @@ async function checkServer(client: Client, target: PgTarget): Promise<void> {
   }
 }
 
-async function readApplied(client: Client, schema: string): Promise<Applied[]> {
+/** What the database has been through; nothing when it has no table of migrations. */
+export async function readApplied(client: Client, schema: string): Promise<Applied[]> {
   try {
     const { rows } = await client.query<Applied>(
       `select id, name, checksum, finished_at is not null as finished from ${quoteName(schema)}.migrations order by id`,
@@ -117,8 +119,11 @@ async function readApplied(client: Client, schema: string): Promise<Applied[]> {
   }
 }
 
-/** What is left to do. */
-function pending(options: MigrateOptions, applied: Applied[]): Migration[] {
+/** What is left to do. @throws MigrationError when database and program do not fit */
+export function pending(
+  options: Pick<MigrateOptions, 'migrations' | 'appVersion'>,
+  applied: Applied[],
+): Migration[] {
   const known = new Map(options.migrations.map(migration => [migration.id, migration]))
   for (const row of applied) {
     const migration = known.get(row.id)
@@ -127,7 +132,7 @@ function pending(options: MigrateOptions, applied: Applied[]): Migration[] {
       throw new MigrationError('database_newer', text)
     }
     if (row.checksum !== checksum(migration)) {
-      const text = `migration ${title(migration)} was changed after it had been applied to this database. Restore the file; changes need a new migration.`
+      const text = `migration ${migrationTitle(migration)} was changed after it had been applied to this database. Restore the file; changes need a new migration.`
       throw new MigrationError('migration_changed', text)
     }
   }
@@ -159,7 +164,7 @@ async function applyUnderLock(client: Client, options: MigrateOptions): Promise<
     await createTable(client, schema)
     const missing = pending(options, await readApplied(client, schema))
     for (const migration of missing) {
-      log.info('applying migration', { migration: title(migration) })
+      log.info('applying migration', { migration: migrationTitle(migration) })
       await apply(client, migration, options)
     }
     return missing.map(migration => migration.id)
@@ -189,11 +194,7 @@ async function createTable(client: Client, schema: string): Promise<void> {
 }
 
 async function apply(client: Client, migration: Migration, options: MigrateOptions): Promise<void> {
-  const text = fill(migration.sql, {
-    schema: quoteName(options.schema),
-    pgboss: bossSchema(options.schema),
-    ...options.placeholders,
-  })
+  const text = migrationText(migration, options)
   const table = `${quoteName(options.schema)}.migrations`
   const row = [migration.id, migration.name, checksum(migration), options.appVersion]
   const start = `insert into ${table} (id, name, checksum, app_version) values ($1, $2, $3, $4)
@@ -214,7 +215,7 @@ async function apply(client: Client, migration: Migration, options: MigrateOptio
   } catch (error) {
     throw new MigrationError(
       'migration_failed',
-      `migration ${title(migration)} failed: ${errorText(error)}`,
+      `migration ${migrationTitle(migration)} failed: ${errorText(error)}`,
       { cause: error },
     )
   }
@@ -236,17 +237,27 @@ async function inTransaction(
     } catch (error) {
       await client.query('rollback').catch(() => {})
       if (!isLockTimeout(error) || attempt === lockTries) throw error
-      log.warning('migration waits for a lock', { migration: title(migration), attempt })
+      log.warning('migration waits for a lock', { migration: migrationTitle(migration), attempt })
       await sleep(Math.min(5000, 100 * 2 ** attempt) * (0.5 + Math.random() / 2))
     }
   }
 }
 
-function fill(text: string, placeholders: Record<string, string>): string {
-  return text.replace(/(?<![:\w]):([a-z_]+)\b/g, (all, name: string) => placeholders[name] ?? all)
+/** What is sent to the server: the file with its placeholders filled in. */
+export function migrationText(
+  migration: Migration,
+  options: Pick<MigrateOptions, 'schema' | 'placeholders'>,
+): string {
+  const placeholders: Record<string, string> = {
+    schema: quoteName(options.schema),
+    pgboss: bossSchema(options.schema),
+    ...options.placeholders,
+  }
+  return migration.sql.replace(/(?<![:\w]):([a-z_]+)\b/g, (all, name: string) => placeholders[name] ?? all)
 }
 
-function title(migration: Migration): string {
+/** `0001_platform` */
+export function migrationTitle(migration: Migration): string {
   return `${number(migration.id)}_${migration.name}`
 }
 

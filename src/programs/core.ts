@@ -7,6 +7,7 @@ import type { Core } from '../core/core.ts'
 import { createWebCertificates } from '../core/crypto/web-certificates.ts'
 import { ensureEmbeddedOutpost } from '../core/outposts/account.ts'
 import { createHub } from '../core/outposts/hub.ts'
+import { registerHubMetrics } from '../core/outposts/hub-metrics.ts'
 import { createInProcessLink } from '../core/outposts/in-process-link.ts'
 import { isKnownHost } from '../core/pages/known-host.ts'
 import { registerRoutes } from '../core/routes.ts'
@@ -63,6 +64,7 @@ export async function startCore(
   shutdown.add('Core', () => app.close())
   const hub = createHub(core)
   shutdown.add('hub', () => hub.close())
+  registerHubMetrics({ registry: options.registry, hub, tenant: database.db.schema })
 
   const sessions = await openEmbeddedSessions({ settings, pool: database.pool, log })
   const outpost = createOutpost({

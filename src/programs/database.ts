@@ -47,7 +47,7 @@ export interface Database {
 }
 
 const unreachableForMs = 60_000
-const migrationsDirectory = join(import.meta.dirname, '../../migrations')
+export const migrationsDirectory = join(import.meta.dirname, '../../migrations')
 
 /**
  * Waits for the database (60 s while it cannot be reached; a refusal ends the start at once), migrates, opens pool and direct

@@ -10,6 +10,7 @@ import { readKeySet } from './verify-token.ts'
 
 export interface Loaded {
   application: Application
+  provider: ProxyProviderConfig
   /** null without a certificate of its own */
   tls: SecureContext | null
   /** text the application was compiled from; an unchanged provider keeps its object and all that is cached on it */
@@ -29,26 +30,32 @@ export interface LoadOptions {
   link: OutpostLink
   certificates: Certificates
   log: Log
+  /** where the list comes from; default: Core */
+  providers?: () => Promise<readonly ProxyProviderConfig[]>
+  /** last good versions from before the start, by provider */
+  kept?: ReadonlyMap<number, ProxyProviderConfig>
   compile: Omit<CompileOptions, 'jwks' | 'warn'>
 }
 
 /** Builds the next configuration. @throws LinkError when Core's list cannot be had; then nothing changes */
 export async function loadConfiguration(before: Configuration, options: LoadOptions): Promise<Configuration> {
-  const { link, log } = options
+  const { link, log, kept, providers = () => link.providers() } = options
   const loaded = new Map<number, Loaded>()
   const failed: { provider: string; problem: string; kept: boolean }[] = []
-  for (const provider of await link.providers()) {
-    const last = before.loaded.get(provider.pk)
+  for (const provider of await providers()) {
+    const { pk } = provider
+    const last = before.loaded.get(pk)
     try {
-      loaded.set(provider.pk, await load(provider, last, options))
+      loaded.set(pk, await load(provider, last, options))
     } catch (error) {
       const problem = errorText(error)
-      if (last !== undefined) loaded.set(provider.pk, last)
-      failed.push({ provider: provider.name, problem, kept: last !== undefined })
+      const good = last ?? (await loadKept(kept?.get(pk), options))
+      if (good !== undefined) loaded.set(pk, good)
+      failed.push({ provider: provider.name, problem, kept: good !== undefined })
       log.warning('failed to setup application', {
         name: provider.name,
         error: problem,
-        kept: last !== undefined,
+        kept: good !== undefined,
       })
     }
   }
@@ -69,7 +76,14 @@ async function load(
     jwks: keysFrom(link),
   })
   log.info('Loaded application', { name: provider.name, host: application.host })
-  return { application, tls, source }
+  return { application, provider, tls, source }
+}
+
+async function loadKept(
+  provider: ProxyProviderConfig | undefined,
+  options: LoadOptions,
+): Promise<Loaded | undefined> {
+  return provider === undefined ? undefined : load(provider, undefined, options).catch(() => undefined)
 }
 
 function keysFrom(link: OutpostLink): CompileOptions['jwks'] {

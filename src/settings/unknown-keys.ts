@@ -34,8 +34,13 @@ const removed: Record<string, string> = {
 export interface KeyJudgement {
   /** One line each; any of them stops the start. */
   problems: string[]
-  /** Log lines: event and fields. */
-  notices: { event: string; fields: Record<string, unknown> }[]
+  notices: Notice[]
+}
+
+/** A log line about something that is set and has no effect. */
+export interface Notice {
+  event: string
+  fields: Record<string, unknown>
 }
 
 /** Judges every key that is set. `found` maps the key to where it was found. */

@@ -5,6 +5,8 @@ import { type Answer, type Challenge, parseChallenge } from './challenge.ts'
 export interface Step {
   challenge: Challenge
   requestId: string
+  /** the server's step counter, said back with the answer: one given to a challenge that is over changes nothing */
+  counter: string
 }
 
 /**
@@ -18,17 +20,25 @@ export function fetchStep(slug: string, search: string): Promise<Step> {
 
 /**
  * Answers the current challenge.
- * @param component the challenge's own `component`; the server ignores answers to another one
+ * @param step the one that is answered; the server ignores answers to another component or an older step
  * @throws ApiError
  */
-export function sendAnswer(slug: string, search: string, component: string, answer: Answer): Promise<Step> {
-  return call('POST', slug, search, { ...answer, component })
+export function sendAnswer(slug: string, search: string, step: Step, answer: Answer): Promise<Step> {
+  const { challenge, counter } = step
+  const headers = counter === '' ? undefined : { 'X-Flow-Step': counter }
+  return call('POST', slug, search, { ...answer, component: challenge.component }, headers)
 }
 
-async function call(method: 'GET' | 'POST', slug: string, search: string, body?: Answer): Promise<Step> {
+async function call(
+  method: 'GET' | 'POST',
+  slug: string,
+  search: string,
+  body?: Answer,
+  headers?: Record<string, string>,
+): Promise<Step> {
   const query = encodeURIComponent(search.replace(/^\?/, ''))
   const path = `/api/v3/flows/executor/${encodeURIComponent(slug)}/?query=${query}`
-  const answer = await callApi(method, path, body)
+  const answer = await callApi(method, path, body, headers)
   const challenge = parseChallenge(answer.body)
   if (challenge === null) {
     throw new ApiError(
@@ -38,5 +48,5 @@ async function call(method: 'GET' | 'POST', slug: string, search: string, body?:
       answer.requestId,
     )
   }
-  return { challenge, requestId: answer.requestId }
+  return { challenge, requestId: answer.requestId, counter: answer.header('x-flow-step') }
 }

@@ -63,7 +63,7 @@ export function Flow({ page }: { page: PageData }) {
 
   const submit = (answer: Answer) => {
     const step = lastStep.current
-    if (step !== null) void run(() => sendAnswer(slug, location.search, step.challenge.component, answer))
+    if (step !== null) void run(() => sendAnswer(slug, location.search, step, answer))
   }
   const info = lastStep.current?.challenge.flow_info
   return (

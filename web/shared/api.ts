@@ -21,19 +21,23 @@ export interface ApiAnswer {
   /** the parsed body; null for 204 */
   body: unknown
   requestId: string
+  /** value of a header of the answer, empty when it is not there */
+  header(name: string): string
 }
 
 /**
  * Calls Core's API as the browser's own session, with the CSRF header on everything that changes something.
  * @param path path with query, e.g. `/api/v3/core/users/me/`
+ * @param extra further headers
  * @throws ApiError for every answer outside 200 to 299, a body that is not JSON, and no answer at all
  */
 export async function callApi(
   method: 'GET' | 'POST' | 'DELETE',
   path: string,
   body?: unknown,
+  extra: Record<string, string> = {},
 ): Promise<ApiAnswer> {
-  const headers = new Headers({ accept: 'application/json' })
+  const headers = new Headers({ accept: 'application/json', ...extra })
   if (body !== undefined) headers.set('content-type', 'application/json')
   if (method !== 'GET') headers.set('x-authentik-csrf', cookieValue(readPage().csrf_cookie))
   const response = await send(method, path, headers, body)
@@ -52,7 +56,7 @@ export async function callApi(
       requestId,
     )
   }
-  return { body: value ?? null, requestId }
+  return { body: value ?? null, requestId, header: name => response.headers.get(name) ?? '' }
 }
 
 async function send(method: string, path: string, headers: Headers, body: unknown): Promise<Response> {

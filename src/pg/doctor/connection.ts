@@ -12,7 +12,10 @@ export function checkTls(connection: PgConnection, target: PgTarget): Finding[] 
   if (stream instanceof TLSSocket) {
     const version = stream.getProtocol()?.replace('TLSv', 'TLS ') ?? 'TLS'
     const secret = version === 'TLS 1.3' ? '' : ' with Extended Master Secret'
-    return [ok('tls', `${at}: ${version}${secret}, ${stream.getCipher().standardName}`), checkMode(target, at)]
+    return [
+      ok('tls', `${at}: ${version}${secret}, ${stream.getCipher().standardName}`),
+      checkMode(target, at),
+    ]
   }
   const local = staysOnMachine(connection.at.host)
   if (local) return [ok('tls', `${at}: no TLS, the connection stays on this machine`)]
@@ -55,7 +58,10 @@ export async function checkPoolers(main: PgTarget, direct: PgTarget, same: boole
   if (same) return [keepsSessions(verdict) ? ok('pooler', text) : error('pooler', text, direction)]
   const behind = await probePooler(direct)
   const second = `direct: ${poolerText[behind.kind]} (${behind.evidence})`
-  return [ok('pooler', text), keepsSessions(behind) ? ok('pooler', second) : error('pooler', second, direction)]
+  return [
+    ok('pooler', text),
+    keepsSessions(behind) ? ok('pooler', second) : error('pooler', second, direction),
+  ]
 }
 
 const longestSkewMs = 2000

@@ -27,6 +27,8 @@ export async function attempt(check: string, work: () => Promise<Finding[]>): Pr
   try {
     return await work()
   } catch (cause) {
-    return [warning(check, `could not be checked: ${errorText(cause)}`, 'see the cause; the role may lack a right')]
+    return [
+      warning(check, `could not be checked: ${errorText(cause)}`, 'see the cause; the role may lack a right'),
+    ]
   }
 }

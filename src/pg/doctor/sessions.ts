@@ -6,7 +6,8 @@ import type { PgTarget } from '../target.ts'
 import { error, type Finding, ok } from './finding.ts'
 
 const name = { applicationName: 'postern-doctor' }
-const direction = 'let AUTHENTIK_POSTGRESQL__DIRECT__HOST lead to the database itself, not to a pooler or a standby'
+const direction =
+  'let AUTHENTIK_POSTGRESQL__DIRECT__HOST lead to the database itself, not to a pooler or a standby'
 
 /** A message sent on `main` must arrive on `direct` within a second. */
 export async function checkListen(main: PgConnection, direct: PgConnection): Promise<Finding[]> {
@@ -33,7 +34,11 @@ export async function checkListen(main: PgConnection, direct: PgConnection): Pro
 /** Two connections must not hold one lock: of a transaction on `main`, of a session on `direct`. */
 export async function checkLocks(main: PgTarget, direct: PgTarget): Promise<Finding[]> {
   const key = randomBytes(8).readBigInt64BE().toString()
-  const inTransaction = await excludes(main, ['begin', 'rollback'], `select pg_try_advisory_xact_lock(${key}) as got`)
+  const inTransaction = await excludes(
+    main,
+    ['begin', 'rollback'],
+    `select pg_try_advisory_xact_lock(${key}) as got`,
+  )
   const inSession = await excludes(
     direct,
     ['select 1', `select pg_advisory_unlock(${key})`],
