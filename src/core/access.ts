@@ -40,8 +40,7 @@ export async function checkAccess(core: Core, request: FastifyRequest): Promise<
   const access = request.routeOptions.config.access
   if (access === undefined || access === 'public') return
   const authorization = request.headers.authorization
-  if (authorization !== undefined && authorization.includes(' '))
-    await authenticateBearer(core, request, authorization)
+  if (authorization?.includes(' ')) await authenticateBearer(core, request, authorization)
   else await authenticateCookie(core, request)
   if (request.principal === null) throw notAuthenticated()
   if (typeof access === 'object' && 'permission' in access) {

@@ -105,7 +105,7 @@ const rules: [RegExp, LockMode][] = [
   [/^truncate (?:table )?(?:only )?([^\s,;]+)/i, 'access exclusive'],
   [/^(?:vacuum full|cluster|reindex table) (\S+)/i, 'access exclusive'],
   [/^lock (?:table )?(\S+)/i, 'access exclusive'],
-  [/^insert into (\S+)/i, 'row exclusive'],
+  [/^insert into ([^\s(]+)/i, 'row exclusive'],
   [/^update (?:only )?(\S+)/i, 'row exclusive'],
   [/^delete from (?:only )?(\S+)/i, 'row exclusive'],
 ]

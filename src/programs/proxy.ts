@@ -1,13 +1,15 @@
 // The standalone proxy outpost: settings → metrics listener → HTTP listeners → link → outpost. The listeners open before Core has
 // answered, so that a taken port ends the start at once; until the first configuration requests get 503.
 import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import { createListener } from '../http/listener.ts'
 import { createMetricsListener, createRegistry } from '../http/metrics.ts'
 import { createTrustedPeers } from '../http/trusted-peers.ts'
+import { createConfigurationFile } from '../proxy/kept-configuration.ts'
 import { createOutpost } from '../proxy/outpost.ts'
 import { createWsLink } from '../proxy/ws-link.ts'
 import { version } from '../version.ts'
-import { openStandaloneSessions } from './sessions.ts'
+import { openStandaloneSessions, outpostDirectory, sessionDirectory } from './sessions.ts'
 import type { Start } from './start-context.ts'
 import { defaultCertificate } from './tls.ts'
 
@@ -37,6 +39,13 @@ export async function startProxy({ settings, log, accessLog, shutdown }: Start):
     accessLog,
     registry,
     leaseMs: settings.get('POSTERN_SESSION_LEASE') * 1000,
+    revocationFile: instance => join(sessionDirectory(settings, instance.pk), 'last-revocation'),
+    configurationFile: createConfigurationFile({
+      directory: outpostDirectory(settings),
+      token: settings.get('AUTHENTIK_TOKEN'),
+      coreUrl: settings.get('AUTHENTIK_HOST'),
+      log,
+    }),
   })
   const metrics = await createMetricsListener({
     listen: settings.get('AUTHENTIK_LISTEN__METRICS'),

@@ -1,4 +1,5 @@
 // Which store an outpost's sessions are in, opened.
+import { createHash } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Log } from '../log.ts'
@@ -82,6 +83,15 @@ export async function openPostgresStore(settings: Settings, log: Log): Promise<S
 /** Folder of the filesystem store: the setting, else one of the outpost's own in the system's temporary folder. */
 export function sessionDirectory(settings: Settings, outpostId: string): string {
   return settings.get('POSTERN_SESSION_DIR') || join(tmpdir(), `postern-outpost-${outpostId}`)
+}
+
+/** Folder for what an outpost keeps before Core has told it who it is: found again by its token, which the name does not give away. */
+export function outpostDirectory(settings: Settings): string {
+  const name = createHash('sha256').update(`postern outpost folder ${settings.get('AUTHENTIK_TOKEN')}`)
+  return (
+    settings.get('POSTERN_SESSION_DIR') ||
+    join(tmpdir(), `postern-outpost-${name.digest('hex').slice(0, 16)}`)
+  )
 }
 
 function leaseMs(settings: Settings): number {

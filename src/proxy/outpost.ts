@@ -13,19 +13,19 @@ import { type Frame, type HelloArgs, instruction } from '../wire/frames.ts'
 import { LinkError, type OutpostLink } from '../wire/link.ts'
 import type { OutpostInstance } from '../wire/outpost.ts'
 import { createRedemptions } from './callback.ts'
-import { createCertificates } from './certificates.ts'
-import { type Configuration, emptyConfiguration, loadConfiguration } from './configuration.ts'
-import { publicCoreOf } from './endpoints.ts'
+import type { Configuration } from './configuration.ts'
 import type { Parts } from './exchange.ts'
 import { createForwarder } from './forward.ts'
 import { createHeaderLogins } from './header-login.ts'
 import { helloArgs } from './hello.ts'
+import type { ConfigurationFile, KeptConfiguration } from './kept-configuration.ts'
 import { logLevelOf } from './log-level.ts'
 import { createOutpostMetrics } from './metrics.ts'
 import { createMisconfigurationReport } from './misconfiguration.ts'
+import { createRefresher, type Refresher } from './refresher.ts'
 import { createRevocations, type Revocations } from './revocations.ts'
 import { route, routeUpgrade } from './routes.ts'
-import { buildServing, type Serving } from './serving.ts'
+import { buildServing } from './serving.ts'
 import type { Sessions } from './sessions/sessions.ts'
 import { createStartUp } from './start-up.ts'
 import { createTunnels } from './upgrade.ts'
@@ -49,8 +49,10 @@ export interface OutpostOptions {
   registry: Registry
   /** ms; answers that last longer are watched with their session. Default 2,000 */
   leaseMs?: number
-  /** where the number of the last revocation is kept over restarts; for the filesystem store */
-  revocationFile?: string
+  /** where the number of the last revocation is kept over restarts; asked only for the filesystem store, whose sessions outlive one */
+  revocationFile?: (instance: OutpostInstance) => string
+  /** where the last good configuration is kept for a start while Core is down; absent: nowhere */
+  configurationFile?: ConfigurationFile
   now?: () => number
   /** ms; only for tests: delay after a push, and first pause between attempts to reach Core. Defaults: random up to 1,000, and 1,000 */
   pushDelayMs?: number
@@ -97,10 +99,8 @@ export function createOutpost(options: OutpostOptions): Outpost {
     build: options.build ?? '',
   })
   const appLog = log.child('authentik.outpost.proxyv2.application')
-  const certificates = createCertificates({ link, log })
   const tunnels = createTunnels()
   const forwarder = createForwarder({ watchAfterMs: options.leaseMs ?? 2000 })
-  const pushDelayMs = options.pushDelayMs ?? Math.floor(Math.random() * 1000)
   const startUp = createStartUp({
     ...{ link, log, sessions: options.sessions },
     retryMs: options.retryMs ?? 1000,
@@ -109,80 +109,73 @@ export function createOutpost(options: OutpostOptions): Outpost {
       problem = text
     },
   })
-  let instance: OutpostInstance | null = null
+  let refresher: Refresher | null = null
   let parts: Parts | null = null
   let revocations: Revocations | null = null
-  let configuration = emptyConfiguration
-  let serving: Serving | null = null
   let problem = 'Core has not answered yet'
   let connected = false
-  let refreshedAt: number | null = null
-  let revision = 0
-  let announced = 0
-  let running: Promise<boolean> | null = null
-  let again = false
-  let timer: NodeJS.Timeout | null = null
-  let pushed: NodeJS.Timeout | null = null
 
   return {
     async start() {
+      const kept = (await options.configurationFile?.read()) ?? null
       const first = await startUp.untilAnswered(
-        () => link.instance(),
+        () => link.instance().catch(error => keptInstance(error, kept)),
         'Failed to fetch outpost configuration',
       )
-      instance = first
       metrics.named(first)
       const sessions = await startUp.openSessions(first)
-      const headerLogins = createHeaderLogins({ link, sessions, log: appLog, now })
-      parts = {
-        ...{ link, sessions, headerLogins, forwarder, metrics, accessLog, now },
-        trusted: options.trusted,
-        redemptions: createRedemptions(),
-        log: appLog,
-        reportMisconfiguration: createMisconfigurationReport({
-          link,
-          log,
-          now,
-          outpost: () => instance?.name ?? '',
-        }),
-      }
-      revocations = createRevocations({
-        sessions,
-        headerLogins,
-        link,
-        log,
-        now,
-        file: options.revocationFile,
+      const made = createParts(sessions)
+      parts = made
+      const { headerLogins } = made
+      const file = sessions.backend === 'filesystem' ? options.revocationFile?.(first) : undefined
+      revocations = createRevocations({ sessions, headerLogins, link, log, now, file })
+      refresher = createRefresher({
+        ...{ link, log, appLog, embedded, first, kept, now, onInstance },
+        browserUrl: options.browserUrl,
+        version: options.build ? `${options.version}.${options.build}` : options.version,
+        file: options.configurationFile,
+        build: configuration =>
+          buildServing(configuration, { parts: made, tunnels, isCoreHost: options.isCoreHost }),
+        onRefreshed: at => metrics.updated(at),
+        onTick: () => {
+          if (connected) void revocations?.connected().catch(() => {})
+        },
+        pushDelayMs: options.pushDelayMs ?? Math.floor(Math.random() * 1000),
       })
+      const { refresh, state } = refresher
       log.info('Outpost mode', { embedded })
       link.open(first, { hello, onFrame, onConnect, onDisconnect })
       await startUp.untilAnswered(async () => {
-        if (!(await refreshOnce())) throw new LinkError('unreachable', problem)
+        if (!(await refresh())) throw new LinkError('unreachable', state().problem)
       }, 'Failed to load providers')
     },
-    handle: (req, res) => route(serving, req, res, embedded),
-    upgrade: (req, socket, head) => routeUpgrade(serving, req, socket, head, embedded),
-    sni: servername => serving?.certificates.get(servername.toLowerCase()),
+    handle: (req, res) => route(refresher?.serving() ?? null, req, res, embedded),
+    upgrade: (req, socket, head) => routeUpgrade(refresher?.serving() ?? null, req, socket, head, embedded),
+    sni: servername => refresher?.serving()?.certificates.get(servername.toLowerCase()),
     async ready() {
-      const checks: Record<string, string> = { configuration: serving === null ? problem : 'ok' }
+      const checks: Record<string, string> = { configuration: refresher?.serving() ? 'ok' : problem }
       if (parts !== null) checks.sessions = await parts.sessions.check().then(() => 'ok', errorText)
       return { ok: Object.values(checks).every(text => text === 'ok'), checks }
     },
-    status: () => ({
-      ...{ connected, refreshedAt, revision },
-      name: instance?.name ?? '',
-      applications: configuration.loaded.size,
-      failed: configuration.failed,
-    }),
+    status() {
+      const state = refresher?.state()
+      return {
+        connected,
+        refreshedAt: state?.refreshedAt ?? null,
+        revision: state?.revision ?? 0,
+        name: state?.instance.name ?? '',
+        applications: state?.configuration.loaded.size ?? 0,
+        failed: state?.configuration.failed ?? [],
+      }
+    },
     async refresh() {
-      await refreshOnce()
+      await refresher?.refresh()
     },
     drain: () => tunnels.close(),
     async close() {
       stop.abort()
-      for (const pending of [timer, pushed]) if (pending !== null) clearTimeout(pending)
       tunnels.close()
-      await running?.catch(() => {})
+      await refresher?.close()
       revocations?.close()
       await link.close()
       await forwarder.close()
@@ -190,104 +183,54 @@ export function createOutpost(options: OutpostOptions): Outpost {
     },
   }
 
-  /** One refresh at a time; one asked for meanwhile follows at once. */
-  async function refreshOnce(): Promise<boolean> {
-    if (running !== null) {
-      again = true
-      return running
-    }
-    running = applyConfiguration().finally(() => {
-      running = null
-      if (again && !stop.signal.aborted) {
-        again = false
-        void refreshOnce()
-      }
-    })
-    return running
-  }
-
-  async function applyConfiguration(): Promise<boolean> {
-    if (parts === null) return false
-    const target = announced
-    try {
-      const next = await link.instance()
-      applyLevel(next)
-      if (instance?.config.session_backend !== next.config.session_backend && !embedded)
-        log.warning('session_backend changed in Core, it applies after a restart of the outpost')
-      instance = next
-      metrics.named(next)
-      const compile = {
-        outpostName: next.name,
-        version: options.build ? `${options.version}.${options.build}` : options.version,
-        core: publicCoreOf(next.config, options),
-      }
-      configuration = await loadConfiguration(configuration, { link, certificates, log: appLog, compile })
-      swap(parts)
-      revision = target
-      refreshedAt = now()
-      metrics.updated(refreshedAt)
-      schedule(next.refresh_interval_s)
-      return true
-    } catch (error) {
-      problem = errorText(error)
-      if (refreshedAt !== null && !stop.signal.aborted)
-        log.warning('Failed to refresh, the last configuration serves on', {
-          error: problem,
-          applications: configuration.loaded.size,
-          refreshed_at: new Date(refreshedAt).toISOString(),
-        })
-      schedule(instance?.refresh_interval_s ?? 0)
-      return false
+  function createParts(sessions: Sessions): Parts {
+    return {
+      ...{ link, sessions, forwarder, metrics, accessLog, now },
+      headerLogins: createHeaderLogins({ link, sessions, log: appLog, now }),
+      trusted: options.trusted,
+      redemptions: createRedemptions(),
+      log: appLog,
+      reportMisconfiguration: createMisconfigurationReport({
+        ...{ link, log, now },
+        outpost: () => refresher?.state().instance.name ?? '',
+      }),
     }
   }
 
-  function swap(shared: Parts): void {
-    if (configuration.loaded.size === 0 && !embedded)
-      log.warning('No providers assigned to this outpost, check outpost configuration in authentik')
-    serving = buildServing(configuration, { parts: shared, tunnels, isCoreHost: options.isCoreHost })
+  /** A Core that cannot be reached does not keep a known outpost from starting; one that refuses does. */
+  function keptInstance(error: unknown, kept: KeptConfiguration | null): OutpostInstance {
+    if (kept === null || !(error instanceof LinkError) || error.kind !== 'unreachable') throw error
+    return kept.instance
   }
 
-  function schedule(seconds: number): void {
-    if (timer !== null) clearTimeout(timer)
-    if (stop.signal.aborted) return
-    const bounded = seconds > 0 ? Math.min(Math.max(seconds, 10), 86_400) : 300
-    timer = setTimeout(() => {
-      void refreshOnce()
-      if (connected) void revocations?.connected().catch(() => {})
-    }, bounded * 1000).unref()
-  }
-
-  function applyLevel({ config }: OutpostInstance): void {
+  function onInstance(instance: OutpostInstance): void {
+    metrics.named(instance)
     if (embedded) return
-    const level = logLevelOf(config.log_level)
+    const level = logLevelOf(instance.config.log_level)
     log.setLevel(level)
     accessLog.setEnabled(level !== 'warning' && level !== 'error')
   }
 
   function hello(): HelloArgs {
     const { version, build } = options
+    const revision = refresher?.state().revision ?? 0
     return helloArgs({ version, build, instanceId, revision, lastRevocation: revocations?.last() ?? 0 })
   }
 
   function onFrame({ instruction: code, args }: Frame): void {
-    if (code === instruction.triggerUpdate) {
-      if (typeof args.revision === 'number') announced = Math.max(announced, args.revision)
-      pushed ??= setTimeout(() => {
-        pushed = null
-        void refreshOnce()
-      }, pushDelayMs).unref()
-    } else if (code === instruction.sessionEnd) revocations?.receive(args)
+    if (code === instruction.triggerUpdate) refresher?.announced(args.revision)
+    else if (code === instruction.sessionEnd) revocations?.receive(args)
     else if (code === instruction.providerSpecific && args.sub_type === 'logout') revocations?.receive(args)
   }
 
   function onConnect(): void {
     connected = true
     metrics.connected(true)
-    log.info('Successfully connected websocket', { outpost: instance?.pk })
+    log.info('Successfully connected websocket', { outpost: refresher?.state().instance.pk })
     revocations
       ?.connected()
       .catch(error => log.warning('sessions could not be checked', { error: errorText(error) }))
-    if (refreshedAt !== null) void refreshOnce()
+    if (refresher?.serving()) void refresher.refresh()
   }
 
   function onDisconnect(): void {

@@ -18,13 +18,22 @@ export interface OfficialClient {
 
 /** @param url of Core @param token API token */
 export function officialClient(url: string, token: string): OfficialClient {
-  const configuration = new Configuration({ basePath: `${url}/api/v3`, accessToken: token })
+  const configuration = new Configuration({
+    basePath: `${url}/api/v3`,
+    accessToken: token,
+    middleware: [{ post: refusalsInWords }],
+  })
   return {
     core: new CoreApi(configuration),
     flows: new FlowsApi(configuration),
     outposts: new OutpostsApi(configuration),
     providers: new ProvidersApi(configuration),
   }
+}
+
+/** The client's own error says only that there was one. */
+async function refusalsInWords({ url, response }: { url: string; response: Response }): Promise<void> {
+  if (!response.ok) throw new Error(`${url}: ${response.status} ${await response.text()}`)
 }
 
 export interface NewApplication {

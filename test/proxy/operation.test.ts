@@ -152,7 +152,7 @@ test('an unknown session backend in the environment ends the start', async t => 
 
 test('after more than a day without Core file sessions are dropped, after less they stay', async t => {
   const folder = await testFolder(t)
-  const revocationFile = join(folder, 'revocations.json')
+  const revocationFile = () => join(folder, 'revocations.json')
   const upstream = await startUpstream(t)
   const core = createFakeCore([fakeProvider({ mode: 'proxy', internal_host: upstream.url })])
   const store = await fileStore(t)

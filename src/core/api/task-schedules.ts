@@ -1,7 +1,6 @@
 // `/tasks/schedules/`: when tasks run by themselves. They come with the program; an administrator may change when, pause one, or run
 // it now.
 import Type, { type Static } from 'typebox'
-import type { SettledActor } from '../../pg/tasks/actor.ts'
 import { nextTimes, ScheduleError, updateSchedule } from '../../pg/tasks/schedules.ts'
 import type { Tasks } from '../../pg/tasks/tasks.ts'
 import { principalOf } from '../access.ts'
@@ -88,7 +87,7 @@ export function scheduleResource(
     label: row => ({ pk: row.id, name: row.identifier }),
     async update({ tx }, row, input) {
       try {
-        await updateSchedule(tx, tasks.actors as Map<string, SettledActor>, row.id, {
+        await updateSchedule(tx, tasks.actors, row.id, {
           crontab: input.crontab,
           paused: input.paused,
         })

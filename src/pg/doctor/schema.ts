@@ -42,7 +42,7 @@ export async function checkRights(client: Client, schema: string): Promise<Findi
     union all
     select format('%I.%I', n.nspname, c.relname), array['usage']
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = any($1) and c.relkind = 'S' and has_schema_privilege(n.oid, 'usage') and not has_sequence_privilege(c.oid, 'usage')
+    where n.nspname = any($1) and case when c.relkind = 'S' and has_schema_privilege(n.oid, 'usage') then not has_sequence_privilege(c.oid, 'usage') end
     union all
     select format('schema %I', n.nspname), array['usage'] from pg_namespace n
     where n.nspname = any($1) and not has_schema_privilege(n.oid, 'usage')`,

@@ -9,6 +9,7 @@ import { bossDatabase } from './boss.ts'
 import { bossSchema } from './boss-schema.ts'
 import { dedupeKey } from './enqueue.ts'
 import { type Envelope, sendOptions, type TaskObject } from './job.ts'
+import { liveWorkers } from './workers.ts'
 
 export interface ScheduleRow {
   id: string
@@ -52,13 +53,21 @@ const previewer = new PgBoss({
   migrate: false,
 })
 
-/** Brings the schedules of the actors into the tables, and takes out those of actors that are gone. What was edited stays. */
-export async function syncSchedules(db: Db, actors: Map<string, SettledActor>): Promise<void> {
+/**
+ * Brings the schedules of the actors into the tables; what was edited stays. Those of actors that are gone are taken out, unless another
+ * version works as well: while one is rolled out, each would take the other's.
+ * @param version of this program
+ */
+export async function syncSchedules(
+  db: Db,
+  actors: ReadonlyMap<string, SettledActor>,
+  version: string,
+): Promise<void> {
+  const scheduled = [...actors.values()].filter(actor => actor.schedule !== undefined)
   await db.transaction(async tx => {
     await lockInTx(tx, 'task', 'schedules')
-    for (const actor of actors.values()) {
-      if (actor.schedule === undefined) continue
-      const { crontab, timezone = 'UTC', payload } = actor.schedule
+    for (const actor of scheduled) {
+      const { crontab, timezone = 'UTC', payload } = actor.schedule!
       const row = await tx.first(sql<ScheduleRow>`
         insert into ${tx.t('task_schedules')} as s (identifier, actor, payload, crontab, timezone)
         values (${actor.name}, ${actor.name}, ${JSON.stringify(payload)}, ${crontab}, ${timezone})
@@ -67,15 +76,23 @@ export async function syncSchedules(db: Db, actors: Map<string, SettledActor>): 
         returning *`)
       await mirror(tx, row!, actor)
     }
-    const gone = await tx.rows(sql<ScheduleRow>`
-      delete from ${tx.t('task_schedules')}
-      where identifier = actor and actor <> all(${[...actors.values()].filter(a => a.schedule !== undefined).map(a => a.name)}::text[])
-      returning *`)
-    const boss = bossIn(tx)
-    const others = await boss.getSchedules()
-    for (const { name, key } of others.filter(other => gone.some(row => row.id === other.key)))
-      await boss.unschedule(name, key)
+    const others = (await liveWorkers(tx)).some(worker => worker.version !== version)
+    if (!others)
+      await removeSchedules(
+        tx,
+        scheduled.map(actor => actor.name),
+      )
   })
+}
+
+/** Takes out the program's own schedules but those named. */
+async function removeSchedules(tx: Tx, kept: string[]): Promise<void> {
+  const gone = await tx.rows(sql<{ id: string }>`
+    delete from ${tx.t('task_schedules')} where identifier = actor and actor <> all(${kept}::text[]) returning id`)
+  if (gone.length === 0) return
+  const boss = bossIn(tx)
+  const ids = new Set(gone.map(row => row.id))
+  for (const { name, key } of await boss.getSchedules()) if (ids.has(key)) await boss.unschedule(name, key)
 }
 
 /**
@@ -84,7 +101,7 @@ export async function syncSchedules(db: Db, actors: Map<string, SettledActor>): 
  */
 export async function updateSchedule(
   tx: Tx,
-  actors: Map<string, SettledActor>,
+  actors: ReadonlyMap<string, SettledActor>,
   id: string,
   change: { crontab?: string | undefined; paused?: boolean | undefined },
 ): Promise<ScheduleRow | undefined> {

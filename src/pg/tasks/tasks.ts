@@ -71,7 +71,7 @@ export function createTasks(options: TasksOptions): Tasks {
 
   async function start(): Promise<void> {
     await ensurePartitions(db)
-    await syncSchedules(db, actors)
+    await syncSchedules(db, actors, options.beat.node.version)
     await boss.start()
     worker = createWorker({ ...options, boss, actors, node: options.beat.node.name })
   }

@@ -1,5 +1,5 @@
 // Processes that run tasks, as their beat shows them.
-import { type Db, sql } from '../db.ts'
+import { type Queryable, sql } from '../db.ts'
 
 export interface LiveWorker {
   id: string
@@ -11,7 +11,7 @@ export interface LiveWorker {
 export const workerKinds = ['worker', 'start'] as const
 
 /** Those heard of within three beats. */
-export async function liveWorkers(db: Db): Promise<LiveWorker[]> {
+export async function liveWorkers(db: Queryable): Promise<LiveWorker[]> {
   return await db.rows(
     sql<LiveWorker>`
     select id, name, version from ${db.t('nodes')}
