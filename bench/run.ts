@@ -4,8 +4,9 @@ import { createDatabases } from './database.ts'
 import type { Figure } from './figure.ts'
 import { hotPath } from './hot-path.ts'
 import { installation } from './installation.ts'
+import { sessionTable } from './session-table.ts'
 
-const benches: readonly Bench[] = [hotPath, installation]
+const benches: readonly Bench[] = [hotPath, sessionTable, installation]
 
 process.exitCode = await runAll(process.argv.slice(2))
 

@@ -7,6 +7,7 @@ import { ParseError, SettingsError } from './settings/errors.ts'
 import { isIndirect, resolveIndirect, type Surroundings } from './settings/indirect.ts'
 import { emptyIsValue, type ListenAddress, parseSetting, type SettingAny } from './settings/parse.ts'
 import { buildTarget, type PostgresTarget } from './settings/postgres-target.ts'
+import { type ReplicaSettings, readReplicas } from './settings/replicas.ts'
 import { checkTogether } from './settings/rules.ts'
 import { configFiles, fillFromEnvFile, type RawSettings, readSources } from './settings/sources.ts'
 import { type Program, rows, type SettingName, settingNames, type settingsTable } from './settings/table.ts'
@@ -52,6 +53,8 @@ export interface Settings {
   postgresTarget(): PostgresTarget
   /** The same for the direct connection; keys that are not set are those of the main one. */
   directTarget(): PostgresTarget
+  /** Read replicas, each like `postgresTarget`; empty when there are none. */
+  replicaTargets(): (() => PostgresTarget)[]
   /** What was set and has no effect: event and fields of a log line each. */
   notices(): readonly Notice[]
   /** Logs what was ignored, and uses this log from now on. Call it once the log exists. */
@@ -85,6 +88,8 @@ export function loadSettings(options: {
     fillFromEnvFile(found, join(dataDirectory(found, around), 'proxy.env'), around.readFile)
 
   const { problems, notices } = judgeKeys(new Map([...found].map(([name, { origin }]) => [name, origin])))
+  const replicas = readReplicas(found, around)
+  problems.push(...replicas.problems)
   const entries = new Map<SettingName, Entry>()
   for (const name of settingNames) {
     const entry = createEntry(name, program, found)
@@ -110,6 +115,12 @@ export function loadSettings(options: {
     if (isIndirect(entry.raw)) refresh(name, entry, around, log)
     return get(name)
   }
+  const replicaTargets = replicas.replicas.map(replica =>
+    steady(
+      () => replicaTarget(replica, fresh),
+      () => log,
+    ),
+  )
   const settings: Settings = {
     program,
     get,
@@ -123,6 +134,7 @@ export function loadSettings(options: {
       () => directTarget(fresh),
       () => log,
     ),
+    replicaTargets: () => replicaTargets,
     notices: () => notices,
     announce(to) {
       if (log === undefined) for (const { event, fields } of notices) to.warning(event, fields)
@@ -221,7 +233,19 @@ function steady(build: () => PostgresTarget, log: () => Log | undefined): () => 
 
 type Read = <N extends SettingName>(name: N) => SettingValue<N>
 
-function mainTarget(read: Read): PostgresTarget {
+/** What is not set of a replica is as in the main database, but for the options, which replicas have of their own. */
+function replicaTarget(replica: ReplicaSettings, read: Read): PostgresTarget {
+  const own = <N extends SettingName>(name: N): SettingValue<N> => {
+    const value = replica.value(name)
+    if (value !== undefined) return value as SettingValue<N>
+    if (name === 'AUTHENTIK_POSTGRESQL__CONN_OPTIONS')
+      return read('AUTHENTIK_POSTGRESQL__REPLICA_CONN_OPTIONS') as SettingValue<N>
+    return read(name)
+  }
+  return mainTarget(own, replica.prefix)
+}
+
+function mainTarget(read: Read, prefix = 'AUTHENTIK_POSTGRESQL__'): PostgresTarget {
   return buildTarget(
     {
       host: read('AUTHENTIK_POSTGRESQL__HOST'),
@@ -235,7 +259,7 @@ function mainTarget(read: Read): PostgresTarget {
       sslkey: read('AUTHENTIK_POSTGRESQL__SSLKEY'),
       options: read('AUTHENTIK_POSTGRESQL__CONN_OPTIONS'),
     },
-    'AUTHENTIK_POSTGRESQL__',
+    prefix,
   )
 }
 

@@ -56,7 +56,7 @@ async function authenticateBearer(core: Core, request: FastifyRequest, header: s
   const found = await findBearer(core.db, sha256(key))
   if (found === undefined) throw notAuthenticated('Token invalid/expired')
   request.principal = found.principal
-  if (found.tokenId !== null) await touchToken(core.db, found.tokenId)
+  if (found.tokenId !== null && isLongAgo(found.lastUsedAt)) await touchToken(core.db, found.tokenId)
 }
 
 async function authenticateCookie(core: Core, request: FastifyRequest): Promise<void> {
@@ -71,7 +71,7 @@ export function loadSession(core: Core, request: FastifyRequest): Promise<Browse
     const hash = sessionKeyHash(request.cookie(sessionCookieName) ?? '')
     const session = hash === null ? undefined : await findSession(core.db, hash)
     request.browserSession = session ?? null
-    if (session !== undefined && Date.now() - session.lastUsedAt.getTime() > 60_000)
+    if (session !== undefined && isLongAgo(session.lastUsedAt))
       await touchSession(
         core.db,
         session.id,
@@ -81,6 +81,11 @@ export function loadSession(core: Core, request: FastifyRequest): Promise<Browse
     return session ?? null
   })()
   return request.sessionLookup
+}
+
+/** The use of a session or token is written down once a minute. */
+function isLongAgo(lastUsedAt: Date | null): boolean {
+  return lastUsedAt === null || Date.now() - lastUsedAt.getTime() > 60_000
 }
 
 /** @throws ApiError 403 when an unsafe request does not come from a page of ours */

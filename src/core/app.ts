@@ -11,6 +11,7 @@ import { publicRequest } from '../http/trusted-peers.ts'
 import { errorText } from '../log.ts'
 import { isUnavailable } from '../pg/errors.ts'
 import { checkAccess } from './access.ts'
+import { refusedValue } from './api/database-errors.ts'
 import type { Core } from './core.ts'
 import { ApiError } from './errors.ts'
 
@@ -110,6 +111,8 @@ function answerError(core: Core, error: unknown, request: FastifyRequest, reply:
       .header('Retry-After', '2')
       .send({ detail: 'The database is unavailable.', request_id: request.id })
   }
+  const value = refusedValue(error)
+  if (value !== undefined) return answerError(core, value, request, reply)
   if (known.statusCode !== undefined && known.statusCode >= 400 && known.statusCode < 500)
     return reply.code(known.statusCode).send({ detail: errorText(error) })
   core.log.error('request failed', {

@@ -24,6 +24,8 @@ export interface Core {
   cookieDomain: string
   /** Folder of `vite build`, with `.vite/manifest.json`. */
   webDirectory: string
+  /** Folder of uploaded files, absolute; empty = files cannot be saved. Replicas share it, or show fewer images. */
+  mediaDirectory: string
   /** Typed at the initial set-up when not empty. */
   setupToken: string
   now(): Date

@@ -11,7 +11,7 @@ import { cleanUpActors } from './tasks/clean-up.ts'
 import { outpostAccountsActor } from './tasks/outpost-accounts.ts'
 
 /** What tasks need of Core. */
-export type TaskCore = Pick<Core, 'db' | 'bus' | 'log' | 'secrets' | 'now'>
+export type TaskCore = Pick<Core, 'db' | 'bus' | 'log' | 'secrets'>
 
 /** All actors of this program. */
 export function coreActors(core: TaskCore, node: string): AnyActor[] {

@@ -23,6 +23,24 @@ export interface Bus {
   close(): Promise<void>
 }
 
+export interface BusFigures {
+  /** messages of this process */
+  sent: number
+  /** messages of others */
+  received: number
+  /** messages that could not be sent; others learn by resync */
+  dropped: number
+  notifications: number
+  resyncs: number
+  /** of the last self-test, there and back */
+  latencySeconds: number | undefined
+}
+
+export interface WatchedBus extends Bus {
+  /** Since the bus was made; a live object. */
+  readonly figures: BusFigures
+}
+
 /** Messages wait this long for others to share a notification with: every notifying commit takes a lock of the whole server. */
 const coalesceMs = 5
 /** Sustained notifications per second; more than that share larger frames. */
@@ -34,7 +52,13 @@ const ratePerSecond = 200
  * @param options.beat carries the self-test: a process that does not hear itself twice connects anew
  * @param options.resyncMs default 30,000
  */
-export function createBus(options: { direct: Direct; db: Db; beat: Beat; log: Log; resyncMs?: number }): Bus {
+export function createBus(options: {
+  direct: Direct
+  db: Db
+  beat: Beat
+  log: Log
+  resyncMs?: number
+}): WatchedBus {
   const { direct, db, beat, log } = options
   const resyncMs = options.resyncMs ?? 30_000
   const src = beat.node.id
@@ -46,7 +70,16 @@ export function createBus(options: { direct: Direct; db: Db; beat: Beat; log: Lo
   let resyncTimer: NodeJS.Timeout | undefined
   let sending: Promise<void> | undefined
   let nextSendAt = 0
+  const figures: BusFigures = {
+    sent: 0,
+    received: 0,
+    dropped: 0,
+    notifications: 0,
+    resyncs: 0,
+    latencySeconds: undefined,
+  }
   let nonce: string | undefined
+  let nonceSentAt = 0
   let deaf = 0
   let listening = false
   let closed = false
@@ -61,6 +94,11 @@ export function createBus(options: { direct: Direct; db: Db; beat: Beat; log: Lo
     }
   }
 
+  function arrive(message: BusMessage): void {
+    figures.received++
+    deliver(message)
+  }
+
   async function receive(payload: string): Promise<void> {
     const frame = decodeFrame(payload)
     if (frame === undefined) {
@@ -69,15 +107,16 @@ export function createBus(options: { direct: Direct; db: Db; beat: Beat; log: Lo
       if (frame.src === src && frame.nonce === nonce) {
         nonce = undefined
         deaf = 0
+        figures.latencySeconds = (performance.now() - nonceSentAt) / 1000
       }
     } else if (frame.src === src) {
       return
     } else if ('messages' in frame) {
-      for (const message of frame.messages) deliver(message)
+      for (const message of frame.messages) arrive(message)
     } else {
       const body = await readBlob(db, frame.blob)
       const inner = body === undefined ? undefined : decodeFrame(body)
-      if (inner !== undefined && 'messages' in inner) for (const message of inner.messages) deliver(message)
+      if (inner !== undefined && 'messages' in inner) for (const message of inner.messages) arrive(message)
     }
   }
 
@@ -97,7 +136,14 @@ export function createBus(options: { direct: Direct; db: Db; beat: Beat; log: Lo
     if (messages.length === 0) return
     nextSendAt = Math.max(nextSendAt, performance.now() - 1000) + 1000 / ratePerSecond
     sending = send(encodeFrame({ src, messages }))
-      .catch(error => log.warning('message not sent, others learn it by resync', { error: errorText(error) }))
+      .then(() => {
+        figures.sent += messages.length
+        figures.notifications++
+      })
+      .catch(error => {
+        figures.dropped += messages.length
+        log.warning('message not sent, others learn it by resync', { error: errorText(error) })
+      })
       .finally(() => {
         sending = undefined
         if (waiting.size > 0) schedule()
@@ -119,6 +165,7 @@ export function createBus(options: { direct: Direct; db: Db; beat: Beat; log: Lo
     clearTimeout(resyncTimer)
     if (closed) return
     resyncTimer = setTimeout(() => void resync(), resyncMs * (0.8 + Math.random() * 0.4))
+    figures.resyncs++
     for (const handle of resyncs) await runResync(handle)
   }
 
@@ -145,6 +192,7 @@ export function createBus(options: { direct: Direct; db: Db; beat: Beat; log: Lo
         return undefined
       }
       nonce = randomUUID()
+      nonceSentAt = performance.now()
       return { channel, payload: encodeFrame({ src, nonce }) }
     },
   })
@@ -158,6 +206,7 @@ export function createBus(options: { direct: Direct; db: Db; beat: Beat; log: Lo
     })
 
   return {
+    figures,
     publish(type, body = {}) {
       const key = JSON.stringify([type, body])
       if (closed || waiting.has(key)) return

@@ -33,6 +33,18 @@ export interface Leases {
   close(): Promise<void>
 }
 
+export interface LeaseFigures {
+  /** held by this process now */
+  held: number
+  acquired: number
+  /** given up because they could not be renewed in time */
+  lost: number
+}
+
+export interface WatchedLeases extends Leases {
+  readonly figures: LeaseFigures
+}
+
 interface Held {
   holder: string
   ttlMs: number
@@ -47,11 +59,13 @@ const releasedType = 'lease.released'
 /**
  * @param options.bus tells those who wait that a lease was released; without it they wait until it would have expired
  */
-export function createLeases(options: { db: Db; beat: Beat; bus?: Bus; log: Log }): Leases {
+export function createLeases(options: { db: Db; beat: Beat; bus?: Bus; log: Log }): WatchedLeases {
   const { db, beat, bus, log } = options
   const held = new Map<string, Held & { key: string }>()
   const wakers = new Map<string, Set<() => void>>()
   let closed = false
+  let acquired = 0
+  let lost = 0
 
   const stopListening = bus?.subscribe(releasedType, body => {
     for (const wake of wakers.get(String(body.key)) ?? []) wake()
@@ -70,6 +84,7 @@ export function createLeases(options: { db: Db; beat: Beat; bus?: Bus; log: Log 
     clearTimeout(lease.expiry)
     const left = sentAt + lease.ttlMs * (1 - safety) - performance.now()
     lease.expiry = setTimeout(() => {
+      lost++
       log.warning('lease lost, it could not be renewed in time', { lease: lease.key })
       forget(lease)
     }, left)
@@ -88,6 +103,7 @@ export function createLeases(options: { db: Db; beat: Beat; bus?: Bus; log: Log 
     if (row?.fence == null) return { lease: null, leftMs: Number(row?.left_ms ?? 0) }
     const entry = { key, holder, ttlMs, abort: new AbortController(), expiry: undefined }
     held.set(holder, entry)
+    acquired++
     extend(entry, sentAt)
     return { lease: leaseOf(key, Number(row.fence), entry), leftMs: 0 }
   }
@@ -122,6 +138,9 @@ export function createLeases(options: { db: Db; beat: Beat; bus?: Bus; log: Log 
   }
 
   return {
+    get figures() {
+      return { held: held.size, acquired, lost }
+    },
     async acquire(key, settings = {}) {
       const ttlMs = settings.ttlMs ?? 30_000
       if (ttlMs < 3 * beat.intervalMs) {

@@ -16,6 +16,7 @@ export const lockNamespaces = {
   refresh_token: 'rotating one family of refresh tokens',
   outpost: 'changing one outpost, its token and its account',
   task: 'schedules and history of background tasks',
+  media_file: 'saving or removing one content',
 } as const
 export type LockNamespace = keyof typeof lockNamespaces
 

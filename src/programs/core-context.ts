@@ -1,5 +1,6 @@
 // Core without anything that answers: what `server`, `worker` and `start` have in common.
 import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
 import { webDist } from '../../web/build.ts'
 import type { Core } from '../core/core.ts'
 import { type Bootstrap, type Installation, install } from '../core/installation/install.ts'
@@ -51,8 +52,16 @@ export async function openCore(options: CoreOptions): Promise<{ core: Core; inst
     buildHash: '',
     cookieDomain: settings.get('AUTHENTIK_COOKIE_DOMAIN'),
     webDirectory: webDist,
+    mediaDirectory: mediaDirectoryOf(settings),
     setupToken: settings.get('POSTERN_SETUP_TOKEN'),
     now: () => new Date(),
   }
   return { core, installation }
+}
+
+/** The folder of media files; that of `npm start` goes with its other data. */
+function mediaDirectoryOf(settings: Settings): string {
+  const path = settings.get('AUTHENTIK_STORAGE__MEDIA__FILE__PATH')
+  if (path !== '') return resolve(path)
+  return settings.program === 'start' ? resolve(settings.get('POSTERN_DATA_DIR'), 'media') : ''
 }

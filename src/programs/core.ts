@@ -5,6 +5,7 @@ import type { Registry } from 'prom-client'
 import { createApp } from '../core/app.ts'
 import type { Core } from '../core/core.ts'
 import { createWebCertificates } from '../core/crypto/web-certificates.ts'
+import { registerMediaMetrics } from '../core/media/media-metrics.ts'
 import { ensureEmbeddedOutpost } from '../core/outposts/account.ts'
 import { createHub } from '../core/outposts/hub.ts'
 import { registerHubMetrics } from '../core/outposts/hub-metrics.ts'
@@ -18,11 +19,13 @@ import { createListener, type Listener } from '../http/listener.ts'
 import { requestId } from '../http/request-id.ts'
 import { createTrustedPeers, publicRequest, type TrustedPeers } from '../http/trusted-peers.ts'
 import { errorText } from '../log.ts'
+import { inLane } from '../pg/lane.ts'
 import { createOutpost, type Outpost } from '../proxy/outpost.ts'
 import type { Settings } from '../settings.ts'
 import { version } from '../version.ts'
 import { type CoreOptions, openCore } from './core-context.ts'
 import type { Database } from './database.ts'
+import { laneOf } from './lane-of.ts'
 import { openEmbeddedSessions } from './sessions.ts'
 import type { Shutdown } from './shutdown.ts'
 import { defaultCertificate } from './tls.ts'
@@ -59,7 +62,8 @@ export async function startCore(
   await options.beforeListening?.(core)
 
   const app = createApp(core)
-  registerRoutes(app, core)
+  const { media } = registerRoutes(app, core)
+  registerMediaMetrics({ registry: options.registry, media })
   await app.ready()
   shutdown.add('Core', () => app.close())
   const hub = createHub(core)
@@ -79,6 +83,7 @@ export async function startCore(
     accessLog,
     registry: options.registry,
     leaseMs: settings.get('POSTERN_SESSION_LEASE') * 1000,
+    replayBytes: settings.get('POSTERN_REPLAY_FORMS'),
   })
   shutdown.add('embedded outpost', () => outpost.close())
 
@@ -87,9 +92,11 @@ export async function startCore(
   const coreHandler = logged(app.routing, accessLog, trusted)
   const serve = {
     handler: (request: IncomingMessage, response: ServerResponse) => {
-      if (outpost.handle(request, response)) return
-      if (health.handle(request, response)) return
-      coreHandler(request, response)
+      inLane(laneOf(request.url ?? '/'), () => {
+        if (outpost.handle(request, response)) return
+        if (health.handle(request, response)) return
+        coreHandler(request, response)
+      })
     },
     upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       if (hub.handleUpgrade(request, socket, head)) return

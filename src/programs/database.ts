@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Registry } from 'prom-client'
 import type { Log } from '../log.ts'
 import { type Admission, admit } from '../pg/admission.ts'
 import type { Beat } from '../pg/beat.ts'
@@ -11,6 +12,8 @@ import { createBeat } from '../pg/beat.ts'
 import { reservedForLogin } from '../pg/budget.ts'
 import type { Bus } from '../pg/bus.ts'
 import { createBus } from '../pg/bus.ts'
+import { type Cache, createCache } from '../pg/cache.ts'
+import { createCacheSweeper } from '../pg/cache-sweeper.ts'
 import { openConnection } from '../pg/client.ts'
 import type { Db } from '../pg/db.ts'
 import { createDb } from '../pg/db.ts'
@@ -18,11 +21,13 @@ import { createDirect } from '../pg/direct.ts'
 import { isUnavailable } from '../pg/errors.ts'
 import type { Leases } from '../pg/leases.ts'
 import { createLeases } from '../pg/leases.ts'
+import { registerDatabaseMetrics } from '../pg/metrics.ts'
 import { migrate } from '../pg/migrate.ts'
 import { loadMigrations } from '../pg/migrations.ts'
-import type { WatchedPool } from '../pg/pool.ts'
+import type { PoolOptions, WatchedPool } from '../pg/pool.ts'
 import { createPool } from '../pg/pool.ts'
 import { checkPooler, type PoolerSetting } from '../pg/pooler.ts'
+import { createReplicas } from '../pg/replicas.ts'
 import type { PgTarget } from '../pg/target.ts'
 import { version } from '../version.ts'
 import type { Shutdown } from './shutdown.ts'
@@ -34,6 +39,13 @@ export interface Targets {
   schema: string
   /** what stands in front of `main`; default `auto`: found out */
   pooler?: PoolerSetting
+  /** standbys for lists and reports; default none */
+  replicas?: (() => PgTarget)[]
+  /** time-outs and age of pooled connections; default those of the pool */
+  limits?: Pick<
+    PoolOptions,
+    'statementTimeoutMs' | 'lockTimeoutMs' | 'idleInTransactionTimeoutMs' | 'maxLifetimeSeconds'
+  >
 }
 
 export interface Database {
@@ -44,6 +56,7 @@ export interface Database {
   beat: Beat
   bus: Bus
   leases: Leases
+  cache: Cache
 }
 
 const unreachableForMs = 60_000
@@ -57,6 +70,8 @@ export async function openDatabase(options: {
   targets: Targets
   role: 'server' | 'worker' | 'start'
   migrations: 'apply' | 'check'
+  /** where the metrics of the database go */
+  registry?: Registry
   log: Log
   shutdown: Shutdown
 }): Promise<Database> {
@@ -80,20 +95,36 @@ export async function openDatabase(options: {
     max: admission.budget().pool,
     reservedForLogin,
     applicationName: `${applicationName}/pool`,
+    ...targets.limits,
     log,
   })
-  const db = createDb({ pool, schema: targets.schema, log })
+  const replicas = createReplicas({
+    primary: pool,
+    targets: targets.replicas ?? [],
+    applicationName: `${applicationName}/replica`,
+    log,
+  })
+  const db = createDb({ pool, schema: targets.schema, log, replicas })
   const direct = createDirect({ target: targets.direct, applicationName: `${applicationName}/direct`, log })
   const beat = createBeat({ direct, schema: targets.schema, node, log })
   const bus = createBus({ direct, db, beat, log })
   const leases = createLeases({ db, beat, bus, log })
+  const cache = createCache({ db, bus, log })
   admission.follow(beat, pool)
+  if (options.registry !== undefined)
+    registerDatabaseMetrics(options.registry, { pool, db, log, admission, bus, leases, cache, replicas })
   shutdown.add('database pool', () => db.close())
+  shutdown.add('read replicas', () => replicas.close())
   shutdown.add('direct connection', () => direct.close())
   shutdown.add('presence', () => beat.close())
   shutdown.add('bus', () => bus.close())
   shutdown.add('leases', () => leases.close())
-  return { pool, admission, db, beat, bus, leases }
+  shutdown.add('cache', async () => cache.close())
+  if (role !== 'server') {
+    const sweeper = createCacheSweeper({ db, leases, log })
+    shutdown.add('cache sweeper', () => sweeper.close())
+  }
+  return { pool, admission, db, beat, bus, leases, cache }
 }
 
 /** Runs the migrations and nothing else. @returns ids that were applied */

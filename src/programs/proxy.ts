@@ -39,6 +39,7 @@ export async function startProxy({ settings, log, accessLog, shutdown }: Start):
     accessLog,
     registry,
     leaseMs: settings.get('POSTERN_SESSION_LEASE') * 1000,
+    replayBytes: settings.get('POSTERN_REPLAY_FORMS'),
     revocationFile: instance => join(sessionDirectory(settings, instance.pk), 'last-revocation'),
     configurationFile: createConfigurationFile({
       directory: outpostDirectory(settings),

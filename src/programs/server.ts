@@ -21,6 +21,7 @@ export async function startServer({ settings, log, accessLog, shutdown }: Start)
     targets: targetsOf(settings),
     role: 'server',
     migrations: settings.get('POSTERN_MIGRATE') === 'off' ? 'check' : 'apply',
+    registry,
     log,
     shutdown,
   })
@@ -48,7 +49,19 @@ export function targetsOf(settings: Settings) {
     direct: settings.directTarget,
     schema: settings.get('AUTHENTIK_POSTGRESQL__DEFAULT_SCHEMA'),
     pooler: poolerOf(settings),
+    replicas: settings.replicaTargets(),
+    limits: {
+      statementTimeoutMs: settings.get('POSTERN_STATEMENT_TIMEOUT') * 1000,
+      lockTimeoutMs: settings.get('POSTERN_LOCK_TIMEOUT') * 1000,
+      idleInTransactionTimeoutMs: settings.get('POSTERN_IDLE_IN_TRANSACTION_TIMEOUT') * 1000,
+      maxLifetimeSeconds: lifetimeOf(settings.get('AUTHENTIK_POSTGRESQL__CONN_MAX_AGE')),
+    },
   }
+}
+
+/** For the pool 0 means for ever. */
+function lifetimeOf(seconds: number): number {
+  return Number.isFinite(seconds) ? seconds : 0
 }
 
 /** The two old switches mean a transaction pooler. */

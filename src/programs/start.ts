@@ -33,7 +33,14 @@ export async function start({ settings, log, accessLog, shutdown }: Start): Prom
 
   const web = ensureWebBuilt({ log })
   const { targets, adminTarget } = await chooseDatabase({ settings, log, accessLog, shutdown }, data)
-  const database = await openDatabase({ targets, role: 'start', migrations: 'apply', log, shutdown })
+  const database = await openDatabase({
+    targets,
+    role: 'start',
+    migrations: 'apply',
+    registry,
+    log,
+    shutdown,
+  })
   await web
 
   const demo = await startDemo()

@@ -31,6 +31,7 @@ export async function startWorker({ settings, log, shutdown }: Start): Promise<v
     targets: targetsOf(settings),
     role: 'worker',
     migrations: settings.get('POSTERN_MIGRATE') === 'off' ? 'check' : 'apply',
+    registry,
     log,
     shutdown,
   })

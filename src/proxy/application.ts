@@ -23,6 +23,8 @@ export interface Application {
   /** without leading dot, lower case; empty for a cookie of the one host */
   readonly cookieDomain: string
   readonly secure: boolean
+  /** A session that ends within this time (ms) is renewed when the browser navigates. */
+  readonly renewBeforeMs: number
   readonly redirectUri: string
   readonly callbackPath: string
   readonly allowList: AllowList
@@ -72,6 +74,7 @@ export function compileApplication(config: ProxyProviderConfig, options: Compile
     cookieName: cookieName(config.client_id),
     cookieDomain: domain,
     secure: external.protocol === 'https:',
+    renewBeforeMs: renewBefore(config.access_token_validity),
     redirectUri: callback.href,
     callbackPath: callback.pathname,
     allowList: compileAllowList(config.skip_path_regex, options.warn),
@@ -94,6 +97,11 @@ export function compileApplication(config: ProxyProviderConfig, options: Compile
 /** `authentik_proxy_` and the first eight hex digits of SHA-256 of the client id. */
 export function cookieName(clientId: string): string {
   return `authentik_proxy_${createHash('sha256').update(clientId).digest('hex').slice(0, 8)}`
+}
+
+/** The last tenth of a session, at most ten minutes: late enough to cost little, early enough for people who fill in a form. */
+function renewBefore(validitySeconds: number | null): number {
+  return Math.min((validitySeconds ?? 0) * 100, 600_000)
 }
 
 function webUrl(text: string, field: string): URL {

@@ -8,6 +8,9 @@ import type { Claims } from '../wire/outpost.ts'
 import { isRecord, readClaims } from './claims.ts'
 import { answerPage, answerUnavailable, type Exchange, redirect, setSessionCookie } from './exchange.ts'
 import { loginUrl, startLogin } from './login.ts'
+import { markLostSession } from './login-loop.ts'
+import { answerReplay, takeForm } from './post-replay.ts'
+import { endRenewal } from './renewal.ts'
 import { StoreUnavailable } from './sessions/store.ts'
 import {
   endTransactionCookie,
@@ -22,7 +25,7 @@ const lastRound = 2
 
 /** Codes under way or used, by transaction: a browser that asks twice redeems once. */
 export type Redemptions = LRUCache<string, Promise<Redeemed>>
-type Redeemed = { cookieValue: string; seconds: number } | { failed: unknown }
+type Redeemed = { cookieValue: string; seconds: number; formTaken: boolean } | { failed: unknown }
 
 export function createRedemptions(): Redemptions {
   return new LRUCache({ max: 5000, ttl: 600_000 })
@@ -39,11 +42,18 @@ export async function handleCallback(x: Exchange, query: string): Promise<void> 
   if (found === null) return resume(x, state)
   x.cookies = [...(x.cookies ?? []), endTransactionCookie(app, found.name)]
   const code = params.get('code') ?? ''
+  // A renewal for which Core would have had to ask: the session that is still there goes on to its end.
+  if (code === '' && state.silent) return redirect(x, targetOf(x, state))
   if (code === '') return answerRefused(x, state, params)
-  const redeemed = await redeemOnce(x, found.transaction, code)
+  const redeemed = await redeemOnce(x, found.transaction, code, state)
   if ('failed' in redeemed) return answerFailed(x, state, redeemed.failed)
   setSessionCookie(x, redeemed.cookieValue, redeemed.seconds)
-  redirect(x, targetOf(x, state))
+  if (state.lost) markLostSession(x)
+  if (state.silent) endRenewal(x)
+  const form = takeForm(x, state.sid)
+  if (form === null || redeemed.formTaken) return redirect(x, targetOf(x, state))
+  redeemed.formTaken = true
+  answerReplay(x, targetOf(x, state), form)
 }
 
 function targetOf(x: Exchange, state: State): string {
@@ -60,7 +70,7 @@ async function resume(x: Exchange, state: State): Promise<void> {
   }
   if (state.round < lastRound) {
     parts.log.info('login started again, its cookie is gone', { name: app.name, round: state.round + 1 })
-    return startLogin(x, state.redirect, state.round + 1)
+    return startLogin(x, state.redirect, { round: state.round + 1 })
   }
   parts.log.error('mismatched session ID', {
     name: app.name,
@@ -107,6 +117,10 @@ function answerFailed(x: Exchange, state: State, error: unknown): void {
     error: errorText(error),
     request_id: requestId(x.req),
   })
+  if (state.silent) {
+    redirect(x, targetOf(x, state))
+    return
+  }
   if (error instanceof StoreUnavailable) {
     answerUnavailable(x)
     return
@@ -115,24 +129,31 @@ function answerFailed(x: Exchange, state: State, error: unknown): void {
   answerPage(x, 502, { title: 'Sign-in failed', text, again: loginUrl(x, state.redirect) })
 }
 
-function redeemOnce(x: Exchange, transaction: Transaction, code: string): Promise<Redeemed> {
+function redeemOnce(x: Exchange, transaction: Transaction, code: string, state: State): Promise<Redeemed> {
   const { redemptions } = x.parts
   let result = redemptions.get(transaction.id)
   if (result === undefined) {
-    result = redeem(x, transaction, code).catch((failed: unknown) => ({ failed }))
+    result = redeem(x, transaction, code, state).catch((failed: unknown) => ({ failed }))
     redemptions.set(transaction.id, result)
   }
   return result
 }
 
 /** Code for tokens, tokens for claims, claims for a session under a new key; the browser's old one ends. */
-async function redeem(x: Exchange, transaction: Transaction, code: string): Promise<Redeemed> {
+async function redeem(x: Exchange, transaction: Transaction, code: string, state: State): Promise<Redeemed> {
   const { app, parts } = x
   const claims = await exchange(x, transaction, code)
   const expiresAt = claims.exp * 1000
   const [old] = cookieValues(x.head.cookie, app.cookieName)
-  const { cookieValue } = await parts.sessions.create(app.session, claims, expiresAt, old)
-  return { cookieValue, seconds: Math.floor((expiresAt - parts.now()) / 1000) }
+  const stays = state.silent && old !== undefined && (await isOf(x, old, claims))
+  const { cookieValue } = await parts.sessions.create(app.session, claims, expiresAt, stays ? undefined : old)
+  return { cookieValue, seconds: Math.floor((expiresAt - parts.now()) / 1000), formTaken: false }
+}
+
+/** A renewed session of the same user runs out by itself: its open streams and the requests under way are not to be cut. */
+async function isOf(x: Exchange, cookieValue: string, claims: Claims): Promise<boolean> {
+  const found = await x.parts.sessions.find(x.app.session, cookieValue)
+  return found.kind === 'session' && found.session.claims.sub === claims.sub
 }
 
 async function exchange(x: Exchange, transaction: Transaction, code: string): Promise<Claims> {

@@ -29,6 +29,8 @@ export interface Parts {
   readonly metrics: OutpostMetrics
   readonly accessLog: AccessLog
   readonly log: Log
+  /** bytes of a form that is sent again after the login it came too late for; 0: none is */
+  readonly replayBytes: number
   /** tells Core about a front proxy that is set up wrongly */
   readonly reportMisconfiguration: MisconfigurationReport
   readonly now: () => number
@@ -108,18 +110,16 @@ export function answerUnavailable(x: Exchange): void {
   answerPage(x, 503, { title: 'Service Unavailable', text, again: null }, ['Retry-After', '5'])
 }
 
+/** A Set-Cookie for every path of the application. @param maxAge seconds; 0 removes the cookie */
+export function addCookie(x: Exchange, name: string, value: string, maxAge: number): void {
+  const { secure, cookieDomain: domain } = x.app
+  const cookie = serializeCookie(name, value, { domain, maxAge, secure, httpOnly: true, sameSite: 'Lax' })
+  x.cookies = [...(x.cookies ?? []).filter(other => !other.startsWith(`${name}=`)), cookie]
+}
+
 /** The session cookie, in place of any other Set-Cookie of that name in this answer. */
 export function setSessionCookie(x: Exchange, value: string, maxAgeSeconds: number): void {
-  const { app } = x
-  const { cookieName, secure, cookieDomain: domain } = app
-  const cookie = serializeCookie(cookieName, value, {
-    domain,
-    maxAge: maxAgeSeconds,
-    secure,
-    httpOnly: true,
-    sameSite: 'Lax',
-  })
-  x.cookies = [...(x.cookies ?? []).filter(other => !other.startsWith(`${cookieName}=`)), cookie]
+  addCookie(x, x.app.cookieName, value, maxAgeSeconds)
 }
 
 /** Removes the session cookie from the browser. */

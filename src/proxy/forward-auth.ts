@@ -9,6 +9,7 @@ import { envoyUrl, type ForwardUrl, forwardedUrl, originalUrl, type Unbuildable 
 import { derive, type Identity, identityHeaderNames } from './identity-headers.ts'
 import { answerNotSignedIn, startLogin } from './login.ts'
 import { checkedTarget } from './redirect.ts'
+import { isRenewalDue, renew } from './renewal.ts'
 import { type RequestHead, saysNotNavigating } from './request-head.ts'
 import { handleSignOut } from './sign-out.ts'
 import { signatureOf } from './signature.ts'
@@ -55,7 +56,11 @@ export function handleForwardAuth(x: Exchange, front: Front): void | Promise<voi
 
 function judge(x: Exchange, front: Front, verdict: Verdict): void | Promise<void> {
   if (verdict === 'unavailable') return answerUnavailable(x)
-  if (verdict !== 'anonymous') return answerIdentity(x, verdict)
+  if (verdict !== 'anonymous') {
+    // nginx has no way to pass a redirect on.
+    const renews = front !== 'nginx' && isRenewalDue(x, verdict)
+    return renews ? renew(x, verdict) : answerIdentity(x, verdict)
+  }
   const path = decodedPath(x.path)
   if (path !== null && isAllowed(x, path))
     return answer(x, 200, front === 'caddy' || front === 'envoy' ? nobody.slice() : [])

@@ -2,32 +2,49 @@
 
 import { outpostPrefix } from '../wire/outpost.ts'
 import { answer, answerPage, browserOrigin, type Exchange, redirect } from './exchange.ts'
+import { answerLoop, hasLostSession, isLooping } from './login-loop.ts'
 import { checkedTarget } from './redirect.ts'
 import { saysNotNavigating } from './request-head.ts'
 import { challengeOf, createTransaction, signState } from './transaction.ts'
 
+export interface LoginOptions {
+  /** 1, or one more than the login this one takes the place of */
+  round?: number
+  /** beside a session that still lives: Core must ask nothing */
+  silent?: boolean
+  /** told the id of the transaction before the answer goes out, to add cookies that belong to it */
+  onTransaction?: (id: string) => void
+}
+
 /**
  * Redirects to Core's authorize endpoint.
  * @param target checked, absolute; empty: the external host
- * @param round 1, or one more than the login this one takes the place of
  */
-export async function startLogin(x: Exchange, target: string, round = 1): Promise<void> {
+export async function startLogin(x: Exchange, target: string, options: LoginOptions = {}): Promise<void> {
   const { app, parts } = x
+  const { round = 1, silent = false } = options
+  if (!silent && isLooping(x)) {
+    answerLoop(x, loginUrl(x, target))
+    return
+  }
   const now = parts.now()
   const { transaction, cookie } = createTransaction(app, now)
-  const state = await signState(app, { sid: transaction.id, redirect: target, round }, now)
+  const lost = !silent && hasLostSession(x)
+  const state = await signState(app, { sid: transaction.id, redirect: target, round, silent, lost }, now)
   const scope = app.config.scopes_to_request.join(' ')
   const query = new URLSearchParams({
     client_id: app.config.client_id,
     code_challenge: challengeOf(transaction.verifier),
     code_challenge_method: 'S256',
     nonce: transaction.nonce,
+    ...(silent ? { prompt: 'none' } : {}),
     redirect_uri: app.redirectUri,
     response_type: 'code',
     ...(scope === '' ? {} : { scope }),
     state,
   })
   x.cookies = [...(x.cookies ?? []), cookie]
+  options.onTransaction?.(transaction.id)
   redirect(x, `${app.endpoints.authorize}${app.endpoints.authorize.includes('?') ? '&' : '?'}${query}`)
 }
 

@@ -49,6 +49,8 @@ export interface OutpostOptions {
   registry: Registry
   /** ms; answers that last longer are watched with their session. Default 2,000 */
   leaseMs?: number
+  /** forms up to this many bytes are sent again after a login (mode `proxy`); default 0: none */
+  replayBytes?: number
   /** where the number of the last revocation is kept over restarts; asked only for the filesystem store, whose sessions outlive one */
   revocationFile?: (instance: OutpostInstance) => string
   /** where the last good configuration is kept for a start while Core is down; absent: nowhere */
@@ -188,6 +190,7 @@ export function createOutpost(options: OutpostOptions): Outpost {
       ...{ link, sessions, forwarder, metrics, accessLog, now },
       headerLogins: createHeaderLogins({ link, sessions, log: appLog, now }),
       trusted: options.trusted,
+      replayBytes: options.replayBytes ?? 0,
       redemptions: createRedemptions(),
       log: appLog,
       reportMisconfiguration: createMisconfigurationReport({

@@ -4,7 +4,9 @@ import { decodedPath } from './allow-list.ts'
 import { authenticate, type Verdict } from './authenticate.ts'
 import { answerUnavailable, browserOrigin, type Exchange, redirect } from './exchange.ts'
 import { answerNotSignedIn, answerRefusedCredentials, loginUrl } from './login.ts'
+import { isReplayable, keepAndLogin } from './post-replay.ts'
 import { checkedTarget } from './redirect.ts'
+import { isRenewalDue, renew } from './renewal.ts'
 import { saysNotNavigating } from './request-head.ts'
 
 /** @param pass what happens to a request that may pass: forward it, or open a tunnel */
@@ -14,14 +16,18 @@ export function handleProxied(x: Exchange, pass: (x: Exchange) => void): void | 
   return proceed(x, verdict, pass)
 }
 
-function proceed(x: Exchange, verdict: Verdict, pass: (x: Exchange) => void): void {
+function proceed(x: Exchange, verdict: Verdict, pass: (x: Exchange) => void): void | Promise<void> {
   if (verdict === 'unavailable') answerUnavailable(x)
-  else if (verdict !== 'anonymous' || isAllowListed(x)) pass(x)
+  else if (verdict !== 'anonymous') {
+    if (isRenewalDue(x, verdict)) return renew(x, verdict)
+    pass(x)
+  } else if (isAllowListed(x)) pass(x)
   else if (x.head.authorization !== undefined && x.app.config.intercept_header_auth)
     answerRefusedCredentials(x)
   else {
     const here = checkedTarget(x.app, browserOrigin(x) + x.path + x.query, browserOrigin(x)) ?? ''
     if (saysNotNavigating(x.head)) answerNotSignedIn(x, here)
+    else if (here !== '' && isReplayable(x)) return keepAndLogin(x, here)
     else redirect(x, loginUrl(x, here))
   }
 }

@@ -21,6 +21,10 @@ export interface State {
   redirect: string
   /** 1 for a first login, one more each time it was started again */
   round: number
+  /** Begun beside a session that still lives: Core asks nothing, and a refusal changes nothing. */
+  silent: boolean
+  /** Begun although the browser showed a session cookie; see login-loop.ts. */
+  lost: boolean
 }
 
 export interface Transaction {
@@ -84,6 +88,8 @@ export async function signState(app: Application, state: State, now: number): Pr
     iat: issued,
     exp: issued + transactionSeconds,
     round: state.round,
+    ...(state.silent ? { silent: true } : {}),
+    ...(state.lost ? { lost: true } : {}),
   })
     .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
     .sign(app.stateKey)
@@ -118,7 +124,8 @@ export async function readState(app: Application, text: string, now: number): Pr
 function stateOf(payload: Record<string, unknown>): State | null {
   const { sid, redirect, round } = payload
   if (typeof sid !== 'string' || sid === '' || typeof redirect !== 'string') return null
-  return typeof round === 'number' && Number.isInteger(round) && round > 0 ? { sid, redirect, round } : null
+  if (typeof round !== 'number' || !Number.isInteger(round) || round < 1) return null
+  return { sid, redirect, round, silent: payload.silent === true, lost: payload.lost === true }
 }
 
 function issuerOf(app: Application): string {
@@ -135,28 +142,42 @@ function slotName(app: Application, slot: number): string {
   return `${app.cookieName}_${slot}`
 }
 
-function transactionCookie(app: Application, name: string, value: string, maxAge: number): string {
+/** A cookie that only the callback gets. @param maxAge seconds; 0 removes it */
+export function transactionCookie(app: Application, name: string, value: string, maxAge: number): string {
   const { secure, cookieDomain: domain, callbackPath: path } = app
   return serializeCookie(name, value, { path, domain, maxAge, secure, httpOnly: true, sameSite: 'Lax' })
 }
 
 function seal(app: Application, transaction: Transaction): string {
-  const iv = randomBytes(12)
-  const cipher = createCipheriv('aes-256-gcm', app.transactionKey, iv)
-  const text = Buffer.concat([cipher.update(JSON.stringify(transaction), 'utf8'), cipher.final()])
-  return Buffer.concat([iv, text, cipher.getAuthTag()]).toString('base64url')
+  return sealText(app, JSON.stringify(transaction))
 }
 
 function unseal(app: Application, value: string): Transaction | null {
+  const text = unsealText(app, value)
+  return text === null ? null : (JSON.parse(text) as Transaction)
+}
+
+/**
+ * Text that only this application's outposts can read, as a cookie value.
+ * @param context what it belongs to; it opens for nothing else
+ */
+export function sealText(app: Application, text: string, context = ''): string {
+  const iv = randomBytes(12)
+  const cipher = createCipheriv('aes-256-gcm', app.transactionKey, iv).setAAD(Buffer.from(context))
+  const body = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()])
+  return Buffer.concat([iv, body, cipher.getAuthTag()]).toString('base64url')
+}
+
+/** @returns null for anything `sealText` did not make for this application and context */
+export function unsealText(app: Application, value: string, context = ''): string | null {
   const bytes = Buffer.from(value, 'base64url')
-  if (bytes.length < 29 || bytes.length > 1024) return null
+  if (bytes.length < 29 || bytes.length > 4096) return null
   try {
     const decipher = createDecipheriv('aes-256-gcm', app.transactionKey, bytes.subarray(0, 12), {
       authTagLength: 16,
     })
-    decipher.setAuthTag(bytes.subarray(-16))
-    const text = Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()])
-    return JSON.parse(text.toString('utf8')) as Transaction
+    decipher.setAAD(Buffer.from(context)).setAuthTag(bytes.subarray(-16))
+    return Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()]).toString('utf8')
   } catch {
     return null
   }

@@ -84,6 +84,12 @@ export const postgresRows = {
     programs: database,
     help: 'JSON object (plain or base64): connect_timeout, application_name, options, target_session_attrs, sslnegotiation.',
   },
+  AUTHENTIK_POSTGRESQL__REPLICA_CONN_OPTIONS: {
+    kind: 'connection-options',
+    default: '',
+    programs: ['start', 'server', 'worker', 'doctor'],
+    help: 'CONN_OPTIONS of all read replicas. A replica is READ_REPLICAS__0__HOST with PORT, NAME, USER, PASSWORD, SSLMODE, SSLROOTCERT, SSLCERT, SSLKEY and CONN_OPTIONS beside it; lists and reports read from it while it is at most a second behind.',
+  },
   AUTHENTIK_POSTGRESQL__POOLER: {
     kind: 'choice',
     values: ['auto', 'none', 'session', 'transaction'],

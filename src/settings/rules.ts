@@ -11,6 +11,7 @@ export function checkTogether(settings: Settings): void {
   if (problems.length > 0) throw new SettingsError(problems)
   settings.postgresTarget()
   settings.directTarget()
+  for (const target of settings.replicaTargets()) target()
 }
 
 function missing(settings: Settings): string[] {

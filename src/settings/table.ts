@@ -147,6 +147,13 @@ export const settingsTable = {
     programs: core,
     help: 'E-mail address of `akadmin`; read only at the first start.',
   },
+  AUTHENTIK_STORAGE__MEDIA__FILE__PATH: {
+    kind: 'string',
+    default: '/data/media',
+    startDefault: '',
+    programs: core,
+    help: 'Folder of uploaded icons and logos; replicas share it. Empty = no uploads, or with `npm start` `media` in its data directory.',
+  },
   AUTHENTIK_OUTPOSTS__SESSION_BACKEND: {
     kind: 'choice',
     values: ['postgres', 'postgresql', 'filesystem', ''],
@@ -196,6 +203,14 @@ export const settingsTable = {
     max: 30,
     programs: listening,
     help: 'How long an outpost may answer from memory, at most 30 seconds: the bound of a revocation whose message was lost.',
+  },
+  POSTERN_REPLAY_FORMS: {
+    kind: 'integer',
+    default: '0',
+    min: 0,
+    max: 2700,
+    programs: listening,
+    help: 'Forms up to this many bytes that were sent after the end of a session are sent again after the login (mode proxy); 0 = none.',
   },
 } as const satisfies Record<string, SettingRow>
 

@@ -1,4 +1,5 @@
 // Keys that are set and are no settings of ours: a slip of the pen stops the start, the rest is named once.
+import { isReplicaKey } from './replicas.ts'
 import { isSettingName, settingNames } from './table.ts'
 
 /** Sections where a key we do not know is a mistake, because ignoring it would silently change what runs. */
@@ -22,10 +23,10 @@ const withoutEffect: Record<string, string> = {
   AUTHENTIK_POSTGRESQL__DISABLE_SERVER_SIDE_CURSORS: 'no session cursors are used',
   AUTHENTIK_POSTGRESQL__USE_POOL: 'there is always a pool',
   AUTHENTIK_POSTGRESQL__POOL_OPTIONS: 'the size of the pool follows from the program',
-  AUTHENTIK_POSTGRESQL__REPLICA_CONN_OPTIONS: 'all reads go to the primary',
   AUTHENTIK_POSTGRESQL__TEST__NAME: 'tests make their own databases',
 }
-const replicas = 'AUTHENTIK_POSTGRESQL__READ_REPLICAS__'
+/** Keys of a replica that have no effect there either. */
+const ofReplica = /^(AUTHENTIK_POSTGRESQL__)READ_REPLICAS__\d+__/
 const removed: Record<string, string> = {
   AUTHENTIK_POSTGRESQL__TLS_POLICY:
     'TLS below 1.3 without Extended Master Secret is always refused; remove it',
@@ -49,9 +50,14 @@ export function judgeKeys(found: ReadonlyMap<string, string>): KeyJudgement {
   const ignored: string[] = []
   const services = serviceNames(found)
   for (const [name, origin] of found) {
-    if (isSettingName(name) || name.startsWith(testing) || isServiceLink(name, services)) continue
-    const reason =
-      withoutEffect[name] ?? (name.startsWith(replicas) ? 'all reads go to the primary' : undefined)
+    if (
+      isSettingName(name) ||
+      isReplicaKey(name) ||
+      name.startsWith(testing) ||
+      isServiceLink(name, services)
+    )
+      continue
+    const reason = withoutEffect[name] ?? (ofReplica.test(name) ? withoutReplicaEffect(name) : undefined)
     if (reason !== undefined) {
       judgement.notices.push({ event: 'setting has no effect', fields: { setting: name, reason } })
     } else if (name.startsWith('AUTHENTIK_REDIS__')) {
@@ -66,6 +72,12 @@ export function judgeKeys(found: ReadonlyMap<string, string>): KeyJudgement {
   if (ignored.length > 0)
     judgement.notices.push({ event: 'settings ignored: not known here', fields: { settings: ignored } })
   return judgement
+}
+
+/** A key that works for the main database only is named, and one that is no key at all is a mistake. */
+function withoutReplicaEffect(name: string): string | undefined {
+  const main = name.replace(ofReplica, '$1')
+  return withoutEffect[main] ?? (isSettingName(main) ? 'it holds for the main database only' : undefined)
 }
 
 /** Kubernetes gives every pod variables for each Service of its namespace; one called `postern` must not stop us. */

@@ -51,7 +51,7 @@ async function calls(core: TestCore): Promise<Call[]> {
 const isUnsafe = (call: Call) => !['GET', 'HEAD', 'OPTIONS'].includes(call.method)
 const body = (call: Call) => (call.method === 'DELETE' ? undefined : {})
 
-test('every route says who may call it, and no unsafe one can be called without credentials', async t => {
+test('CVE-2026-55106, GHSA-4r87-w2cx-fr3f, GHSA-jpx7-5hcf-w9xp: every route says who may call it, and no unsafe one can be called without credentials', async t => {
   const core = await startCore(t)
   const all = await calls(core)
   for (const route of core.routes) assert.notEqual(route.config?.access, undefined, route.url)

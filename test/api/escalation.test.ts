@@ -38,7 +38,7 @@ function done(answer: Answer, what = ''): void {
   )
 }
 
-test('a delegated group administrator cannot make himself a superuser through any ancestor', async t => {
+test('GHSA-h6c5-mpvq-j4jc: a delegated group administrator cannot make himself a superuser through any ancestor', async t => {
   const core = await startCore(t)
   const { admin, superusers } = core
   const eve = await core.person('eve', [...manageGroups, ...manageUsers])
@@ -162,7 +162,7 @@ test('change on users does not reach the password, tokens, address or sessions o
   done(await eve.ask('GET', `/core/tokens/key-of-${bob.id}/view_key/`))
 })
 
-test('view returns no secret: no key, password or private key is in any body or event', async t => {
+test('CVE-2026-40166, GHSA-m9h4-7j9c-55x9: view returns no secret: no key, password or private key is in any body or event', async t => {
   const core = await startCore(t)
   const { admin } = core
   const password = 'correct horse battery staple'

@@ -48,7 +48,7 @@ test('every change leaves an event with its difference, and a change that fails 
   assert.equal(updated?.user.username, 'akadmin')
 })
 
-test("a token's owner cannot be chosen or changed without permission", async t => {
+test("CVE-2024-37905: a token's owner cannot be chosen or changed without permission", async t => {
   const core = await startCore(t)
   const eve = await core.person('eve')
   const made = await eve.ask('POST', '/core/tokens/', {
@@ -125,7 +125,7 @@ test('accounts of the system cannot be made or turned into by hand, and have no 
   assert.equal(password.status, 400)
 })
 
-test('an address is one address, and a changed one is not verified any more', async t => {
+test('GHSA-c5c4-8r6x-56w3: an address is one address, and a changed one is not verified any more', async t => {
   const core = await startCore(t)
   const bob = await core.person('bob')
   const { db } = core.database

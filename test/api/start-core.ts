@@ -86,6 +86,7 @@ export async function startCore(t: TestContext): Promise<TestCore> {
     buildHash: 'abc123',
     cookieDomain: '',
     webDirectory: '',
+    mediaDirectory: '',
     setupToken: '',
     now: () => new Date(),
   }

@@ -18,17 +18,21 @@ export interface OfficialClient {
 
 /** @param url of Core @param token API token */
 export function officialClient(url: string, token: string): OfficialClient {
-  const configuration = new Configuration({
-    basePath: `${url}/api/v3`,
-    accessToken: token,
-    middleware: [{ post: refusalsInWords }],
-  })
+  const configuration = configurationOf(url, token)
   return {
     core: new CoreApi(configuration),
     flows: new FlowsApi(configuration),
     outposts: new OutpostsApi(configuration),
     providers: new ProvidersApi(configuration),
   }
+}
+
+export function configurationOf(url: string, token: string): Configuration {
+  return new Configuration({
+    basePath: `${url}/api/v3`,
+    accessToken: token,
+    middleware: [{ post: refusalsInWords }],
+  })
 }
 
 /** The client's own error says only that there was one. */
@@ -85,7 +89,8 @@ export async function giveToEmbedded(client: OfficialClient, providers: number[]
   })
 }
 
-async function flowId({ flows }: OfficialClient, slug: string): Promise<string> {
+/** @throws Error when no flow has that slug */
+export async function flowId({ flows }: OfficialClient, slug: string): Promise<string> {
   const { results } = await flows.flowsInstancesList({ slug })
   const [flow] = results
   if (flow === undefined) throw new Error(`there is no flow ${slug}`)

@@ -74,6 +74,7 @@ export async function startCore(t: TestContext, options: CoreOptions = {}): Prom
     cookieDomain: '',
     installationId,
     webDirectory: await webDirectory(t),
+    mediaDirectory: '',
     setupToken: options.setupToken ?? '',
     now: () => new Date(),
   }

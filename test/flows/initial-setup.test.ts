@@ -49,7 +49,7 @@ test('the first visitor chooses the password of the administrator and is signed 
   assert.equal((await later.signIn('akadmin', 'a long password')).component, 'xak-flow-redirect')
 })
 
-test('it happens once: afterwards the flow is not there, even when the administrator is deleted', async t => {
+test('CVE-2023-46249: it happens once: afterwards the flow is not there, even when the administrator is deleted', async t => {
   const test = await startCore(t, { setUp: false })
   const browsers = await Promise.all(Array.from({ length: 4 }, () => opened(test.base)))
   const ends = await Promise.all(

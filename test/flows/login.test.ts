@@ -81,7 +81,7 @@ test('with an https address both cookies are Secure', async t => {
   assert.equal(answer.headers.get('strict-transport-security'), 'max-age=31536000')
 })
 
-test('unknown user, wrong password and inactive user get the same answer', async t => {
+test('CVE-2023-39522: unknown user, wrong password and inactive user get the same answer', async t => {
   const test = await startCore(t)
   const alice = await addUser(test, 'alice')
   await addUser(test, 'frozen', { active: false })
@@ -147,7 +147,7 @@ test('with the password on a page of its own, an unknown name looks like a known
   assert.equal(end.component, 'xak-flow-redirect')
 })
 
-test('no stage is skipped by an empty, foreign or early answer', async t => {
+test('CVE-2026-49443, CVE-2026-54730: no stage is skipped by an empty, foreign or early answer', async t => {
   const test = await startCore(t)
   const alice = await addUser(test, 'alice')
   await addFlow(test, 'steps', 'authentication', [
@@ -236,7 +236,7 @@ test('a misconfigured or unknown stage stops the flow, it is never skipped', asy
   }
 })
 
-test('a login gives the session a new key and a new id, and the old cookie is dead', async t => {
+test('GHSA-f24x-5g9q-753f: a login gives the session a new key and a new id, and the old cookie is dead', async t => {
   const test = await startCore(t)
   const alice = await addUser(test, 'alice')
   const browser = createBrowser(test.base)

@@ -6,7 +6,7 @@ import { addFlow, addUser, bind, startCore, type TestCore } from './core-app.ts'
 
 const login = 'default-authentication-flow'
 
-test('a flow leads to the path of this origin that the page was opened for, and to no other place', async t => {
+test('GHSA-5m6c-jp6f-2vcv: a flow leads to the path of this origin that the page was opened for, and to no other place', async t => {
   const test = await startCore(t)
   const alice = await addUser(test, 'alice')
   const targets: [next: string, to: string | undefined][] = [

@@ -75,7 +75,7 @@ test('the same right answer sent twice at once signs in once and is an error for
   assert.deepEqual([sessions.length, events.length], [1, 1])
 })
 
-test('parallel guesses do not get past the lock, whose answer is that of a wrong password', async t => {
+test('GHSA-7h8m-vrxx-vr4m, GHSA-7j7j-66cv-m239: parallel guesses do not get past the lock, whose answer is that of a wrong password', async t => {
   const test = await startCore(t)
   const alice = await addUser(test, 'alice')
   await addSteps(test)

@@ -58,6 +58,7 @@ export async function startCore(t: TestContext): Promise<TestCore> {
     buildHash: '',
     cookieDomain: '',
     webDirectory: '/nonexistent',
+    mediaDirectory: '',
     setupToken: '',
     now: () => new Date(Date.now() + offset),
   }

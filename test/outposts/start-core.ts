@@ -69,7 +69,7 @@ export async function startCore(t: TestContext, database?: TestDatabase): Promis
     passwords: createPasswords({ concurrency: 1 }),
     baseUrl: new URL('http://core.test'),
     trusted: createTrustedPeers(['127.0.0.0/8']),
-    ...{ cookieDomain: '', webDirectory: '', setupToken: '', now: () => new Date() },
+    ...{ cookieDomain: '', webDirectory: '', mediaDirectory: '', setupToken: '', now: () => new Date() },
   }
   const app = createApp(core)
   registerApiRoutes(app, core)

@@ -1,26 +1,12 @@
 import assert from 'node:assert/strict'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { silentLog } from '../../src/log.ts'
 import { createCache } from '../../src/pg/cache.ts'
-import { sweepCache } from '../../src/pg/cache-sweep.ts'
 import { sql } from '../../src/pg/db.ts'
 import { testDatabase } from '../postgres.ts'
+import { caches } from './cache-processes.ts'
 import { eventually } from './eventually.ts'
 import { startProcess } from './process.ts'
-
-/** Processes with a cache each; nobody is early unless `random` says so. */
-async function caches(t: TestContext, count: number, random = () => 0) {
-  const database = await testDatabase(t)
-  const processes = await Promise.all(
-    Array.from({ length: count }, (_, i) => startProcess(database.target, `p${i}`, { intervalMs: 10_000 })),
-  )
-  const made = processes.map(({ db, bus }) => createCache({ db, bus, log: silentLog, random }))
-  t.after(async () => {
-    for (const cache of made) cache.close()
-    await Promise.all(processes.map(process => process.close()))
-  })
-  return { database, processes, caches: made as [(typeof made)[0], (typeof made)[0]] }
-}
 
 function counted<T>(value: T, ms = 0) {
   const state = { loads: 0 }
@@ -237,49 +223,6 @@ test('a value too large to keep is still given, and long ones are compressed', a
   assert.equal(await b.get('n', 'even', { ttlMs: 60_000, load: async () => 'no' }), even)
   const row = await database.db.first(sql<{ n: number }>`select max(length(value)) as n from cache_entries`)
   assert.ok(row !== undefined && row.n < 20_000, `${row?.n}`)
-})
-
-test('clean-up deletes what has expired by ranges of pages, spares claims, and empties a table that is too large', async t => {
-  const {
-    database,
-    caches: [a],
-  } = await caches(t, 1)
-  await database.db.count(sql`insert into cache_entries (key, value, load_ms, soft_at, expires_at)
-    select sha256(i::text::bytea), repeat('v', 1500)::bytea, 0, now(), now() + (i % 2 * 2 - 1) * interval '1 hour'
-    from generate_series(1, 3000) i`)
-  await database.db.count(
-    sql`insert into cache_entries values ('claimed', '', 0, '-infinity', '-infinity', now() + interval '1 minute')`,
-  )
-  const statements = await database.countStatements(async () => {
-    assert.deepEqual(await sweepCache(database.db), { expired: 1500, emptied: false })
-  })
-  assert.ok(statements.filter(text => text.includes('delete')).length >= 2, `${statements.length}`)
-  const left = async () => (await database.db.rows(sql`select 1 from cache_entries`)).length
-  assert.equal(await left(), 1501)
-  assert.deepEqual(await sweepCache(database.db, { maxBytes: 1_000_000 }), { expired: 0, emptied: true })
-  assert.equal(await left(), 0)
-  assert.equal(await a.get('n', 'k', { ttlMs: 1000, load: async () => 1 }), 1)
-})
-
-test('writing the same keys again and again stays in their pages', async t => {
-  const {
-    database,
-    caches: [a],
-  } = await caches(t, 1)
-  const use = { ttlMs: 60_000, memory: false, load: async () => 'x'.repeat(50) }
-  for (let round = 0; round < 10; round++) {
-    await Promise.all(Array.from({ length: 50 }, (_, i) => a.get('n', `${i}`, use)))
-    await database.db.count(sql`update cache_entries set soft_at = now() - interval '1 s'`)
-  }
-  // A backend hands in its figures when it ends.
-  await database.db.rows(
-    sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'p0 pool'`,
-  )
-  await eventually(async () => {
-    const row = await database.db.first(sql<{ updates: string; hot: string }>`
-      select n_tup_upd as updates, n_tup_hot_upd as hot from pg_stat_user_tables where relname = 'cache_entries'`)
-    return Number(row?.updates) > 900 && Number(row?.hot) > 0.9 * Number(row?.updates)
-  })
 })
 
 function randomText(length: number): string {

@@ -21,6 +21,7 @@ async function findings(target: PgTarget, more: Partial<Patient> = {}): Promise<
   const all = await examine({
     main: target,
     direct: target,
+    replicas: [],
     schema: 'public',
     migrations,
     appVersion: 'test',

@@ -3,11 +3,13 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { silentLog } from '../../src/log.ts'
 import { createDb, sql } from '../../src/pg/db.ts'
+import { examine } from '../../src/pg/doctor/examine.ts'
 import { isUnavailable, PgError } from '../../src/pg/errors.ts'
 import { migrate } from '../../src/pg/migrate.ts'
 import { loadMigrations } from '../../src/pg/migrations.ts'
 import { createPool } from '../../src/pg/pool.ts'
 import { createReplicas } from '../../src/pg/replicas.ts'
+import type { PgTarget } from '../../src/pg/target.ts'
 import { eventually } from './eventually.ts'
 import { startProcess } from './process.ts'
 import { startTwoServers, type TwoServers } from './two-servers.ts'
@@ -162,4 +164,28 @@ test('a pool that finds itself on a read-only server drops its connections and l
     return true
   })
   await pool.query('create table facts (id int)')
+})
+
+test('the doctor knows a standby that keeps up from one that lags, and from what is none', async t => {
+  const two = await migrated(t)
+  const look = async (replica: PgTarget) => {
+    const found = await examine({
+      main: two.primary.target,
+      direct: two.primary.target,
+      replicas: [replica],
+      schema: 'public',
+      migrations: await loadMigrations(join(import.meta.dirname, '../../migrations')),
+      appVersion: 'test',
+      idleSettings: [],
+    })
+    return found.filter(one => one.check === 'replicas').map(one => `${one.level} ${one.text}`)
+  }
+  assert.match((await look(two.standby.target)).join(), /^ok .* is \d+ ms behind$/)
+  assert.match((await look(two.primary.target)).join(), /^warning .* is no standby/)
+  await two.standby.ask('select pg_wal_replay_pause()')
+  await two.primary.ask('create table later (id int)')
+  assert.match((await look(two.standby.target)).join(), /^warning .* more than a second behind/)
+  await two.standby.ask('select pg_wal_replay_resume()')
+  await two.standby.kill('SIGKILL')
+  assert.match((await look(two.standby.target)).join(), /^error /)
 })

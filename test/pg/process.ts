@@ -15,13 +15,24 @@ export type TestProcess = Awaited<ReturnType<typeof startProcess>>
 export async function startProcess(
   target: () => PgTarget,
   name: string,
-  options: { intervalMs?: number; resyncMs?: number; withBus?: boolean } = {},
+  options: {
+    intervalMs?: number
+    resyncMs?: number
+    withBus?: boolean
+    /** where the direct connection leads; default: as `target` */
+    direct?: () => PgTarget
+  } = {},
 ) {
   const log = silentLog
   const node = { id: randomUUID(), name, kind: 'test', version: '0' }
   const pool = createPool({ target, max: 3, applicationName: `${name} pool`, log })
   const db = createDb({ pool, schema: 'public', log })
-  const direct = createDirect({ target, applicationName: `${name} direct`, log, deadlineMs: 1000 })
+  const direct = createDirect({
+    target: options.direct ?? target,
+    applicationName: `${name} direct`,
+    log,
+    deadlineMs: 1000,
+  })
   await direct.ready
   const beat = createBeat({ direct, schema: 'public', node, log, intervalMs: options.intervalMs ?? 100 })
   const bus = createBus({ direct, db, beat, log, resyncMs: options.resyncMs ?? 30_000 })

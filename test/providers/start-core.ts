@@ -94,6 +94,7 @@ export async function startCore(t: TestContext): Promise<TestCore> {
     buildHash: '',
     cookieDomain: '',
     webDirectory: '',
+    mediaDirectory: '',
     setupToken: '',
     now: () => new Date(),
   }

@@ -35,6 +35,7 @@ test('keys only the reference product uses, and leftovers of Redis, are named an
       AUTHENTIK_EMAIL__PASSWORD: 'hunter2',
       AUTHENTIK_POSTGRESQL__CONN_HEALTH_CHECKS: 'true',
       AUTHENTIK_POSTGRESQL__READ_REPLICAS__0__HOST: 'replica',
+      AUTHENTIK_POSTGRESQL__READ_REPLICAS__0__CONN_MAX_AGE: '60',
       POSTERN_TEST_POSTGRES: '{}',
     },
   })
@@ -44,7 +45,7 @@ test('keys only the reference product uses, and leftovers of Redis, are named an
   assert.equal(lines.filter(line => line.event.includes('Redis')).length, 2)
   assert.deepEqual(
     lines.filter(line => line.event === 'setting has no effect').map(line => line.fields?.setting),
-    ['AUTHENTIK_POSTGRESQL__CONN_HEALTH_CHECKS', 'AUTHENTIK_POSTGRESQL__READ_REPLICAS__0__HOST'],
+    ['AUTHENTIK_POSTGRESQL__CONN_HEALTH_CHECKS', 'AUTHENTIK_POSTGRESQL__READ_REPLICAS__0__CONN_MAX_AGE'],
   )
   assert.deepEqual(lines.at(-1)?.fields, {
     settings: ['AUTHENTIK_ERROR_REPORTING__ENABLED', 'AUTHENTIK_EMAIL__PASSWORD'],

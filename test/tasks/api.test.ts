@@ -5,6 +5,7 @@ import { Configuration, type ResponseError, TasksApi } from '@goauthentik/api'
 import Type from 'typebox'
 import { sql } from '../../src/pg/db.ts'
 import { defineActor } from '../../src/pg/tasks/actor.ts'
+import { publishedSchema } from '../api/published-schema.ts'
 import { eventually } from '../pg/eventually.ts'
 import { startTaskCore } from './core.ts'
 
@@ -231,4 +232,28 @@ test('each right is asked for, on the object too', async t => {
   assert.equal(await status(retrier.tasksTasksRetryCreate({ messageId: other.id })), 403)
   assert.equal(await status(retrier.tasksTasksRetryCreate({ messageId: id })), 200)
   assert.equal(await status(clientFor(origin, 'wrong').tasksTasksList()), 403)
+})
+
+test('answers have every key of the published description, with values of its types', async t => {
+  const { state, list } = actors()
+  t.after(() => state.gate.resolve())
+  const { engine, origin, admin } = await startTaskCore(t, () => list)
+  const { id } = await engine.tasks.enqueue(engine.db, 'sync', { n: 1 })
+  await engine.tasks.enqueue(engine.db, 'long', {}, { delayMs: 600_000 })
+  await eventually(async () => (await engine.db.rows(sql`select 1 from task_runs where final`)).length === 1)
+  const [schedule] = await engine.db.rows(sql<{ id: string }>`select id from task_schedules`)
+  const published = await publishedSchema()
+  const paths = [
+    '/tasks/tasks/',
+    `/tasks/tasks/${id}/`,
+    '/tasks/tasks/status/',
+    '/tasks/schedules/',
+    `/tasks/schedules/${schedule?.id}/`,
+    '/tasks/workers/',
+  ]
+  for (const path of paths) {
+    const response = await fetch(`${origin}/api/v3${path}`, { headers: { authorization: `Bearer ${admin}` } })
+    assert.equal(response.status, 200, path)
+    assert.deepEqual(published.problems('GET', path, 200, await response.json()), [], path)
+  }
 })

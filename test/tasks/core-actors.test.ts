@@ -22,7 +22,6 @@ function actorsFor(database: TestDatabase) {
     },
     log: silentLog,
     secrets: createSecrets('a test key that is long enough for it'),
-    now: () => new Date(),
   }
   return coreActors(core, 'worker')
 }

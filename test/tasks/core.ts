@@ -45,6 +45,7 @@ export async function startTaskCore(t: TestContext, actors: (core: Core, node: s
     buildHash: '',
     cookieDomain: '',
     webDirectory: '',
+    mediaDirectory: '',
     setupToken: '',
     now: () => new Date(),
   }

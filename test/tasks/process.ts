@@ -17,15 +17,15 @@ export type TaskProcess = Awaited<ReturnType<typeof startTaskProcess>>
 export async function startTaskProcess(
   target: () => PgTarget,
   actors: readonly AnyActor[],
-  options: Partial<TasksOptions> & { name?: string; withBus?: boolean } = {},
+  options: Partial<TasksOptions> & { name?: string; schema?: string } = {},
 ) {
-  const { name = 'worker', log = silentLog, role = 'work' } = options
+  const { name = 'worker', log = silentLog, role = 'work', schema = 'public' } = options
   const node = { id: randomUUID(), name, kind: role === 'work' ? 'worker' : 'server', version: '0' }
   const pool = createPool({ target, max: 6, applicationName: `${name} pool`, log })
-  const db = createDb({ pool, schema: 'public', log })
+  const db = createDb({ pool, schema, log })
   const direct = createDirect({ target, applicationName: `${name} direct`, log, deadlineMs: 2000 })
   await direct.ready
-  const beat = createBeat({ direct, schema: 'public', node, log })
+  const beat = createBeat({ direct, schema, node, log })
   const bus = createBus({ direct, db, beat, log })
   await listening(bus)
   const leases = createLeases({ db, beat, bus, log })

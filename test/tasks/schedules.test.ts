@@ -41,6 +41,13 @@ test('what an administrator chose survives a new version, what he did not follow
   ])
 })
 
+test('a schedule follows its actor into another queue', async t => {
+  const database = await testDatabase(t)
+  await syncSchedules(database.db, actorRegistry([scheduled('a', '0 1 * * *')]), '1')
+  await syncSchedules(database.db, actorRegistry([{ ...scheduled('a', '0 1 * * *'), queue: 'slow' }]), '2')
+  assert.deepEqual(await database.db.rows(sql`select name from pgboss.schedule`), [{ name: 'slow' }])
+})
+
 test('a paused schedule stays paused over a restart', async t => {
   const database = await testDatabase(t)
   const { db } = database
@@ -109,7 +116,8 @@ test('a missed time is caught up once', async t => {
   let runs = 0
   const actor: AnyActor = { ...scheduled('a', '0 0 * * *'), run: async () => void runs++ }
   const { db } = await start(t, [actor], { timers: { cronSeconds: 1 } })
-  // The clock was last looked at two days ago.
+  // The clock was last looked at two days ago, when the schedule was there already.
+  await db.rows(sql`update pgboss.schedule set created_on = now() - interval '3 days'`)
   await db.rows(sql`update pgboss.version set cron_on = now() - interval '49 hours'`)
   await eventually(() => runs === 1, 15_000)
   await eventually(async () => {
@@ -119,4 +127,9 @@ test('a missed time is caught up once', async t => {
     return row?.late === false
   })
   assert.equal(runs, 1)
+  // What pg-boss files on the way is not kept for long.
+  const kept = await db.rows(
+    sql`select distinct deletion_seconds from pgboss.job where name not in ('default', 'slow')`,
+  )
+  assert.deepEqual(kept, [{ deletion_seconds: 300 }])
 })

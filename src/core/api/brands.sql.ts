@@ -1,5 +1,6 @@
 import type { Queryable } from '../../pg/db.ts'
 import { sql } from '../../pg/db.ts'
+import { type MediaAddresses, mediaAddresses } from '../media/media.sql.ts'
 import { asked, containsText, equals } from './filters.sql.ts'
 import type { Condition, Ordering, Table } from './resource.sql.ts'
 
@@ -89,6 +90,8 @@ export interface CurrentBrandRow extends BrandRow {
   flow_unenrollment_slug: string | null
   flow_user_settings_slug: string | null
   flow_device_code_slug: string | null
+  /** of the files its logo and icon name */
+  files: MediaAddresses
 }
 
 /**
@@ -107,7 +110,8 @@ export async function findBrandFor(db: Queryable, hostname: string): Promise<Cur
     'flow_device_code',
   ].map(slug)
   return db.first<CurrentBrandRow>(sql`
-    select r.*, ${sql.join(slugs)} from ${db.t('brands')} r
+    select r.*, ${sql.join(slugs)}, ${mediaAddresses(db, [sql`r.branding_logo`, sql`r.branding_favicon`])} as files
+    from ${db.t('brands')} r
     where lower(r.domain) = ${hostname} or right(${hostname}, length(r.domain) + 1) = '.' || lower(r.domain) or r.is_default
     order by (lower(r.domain) = ${hostname} or right(${hostname}, length(r.domain) + 1) = '.' || lower(r.domain)) desc,
       length(r.domain) desc

@@ -5,6 +5,7 @@ import Type from 'typebox'
 import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
 import { ApiError, invalid } from '../errors.ts'
+import { isImageAddress } from '../media/address.ts'
 import { outpostsChanged } from '../outposts/changed.ts'
 import type { WriteContext } from './audit.ts'
 import type { BrandQuery, BrandRow } from './brands.sql.ts'
@@ -200,7 +201,10 @@ async function check(
     throw invalid({ domain: 'Enter a host name without scheme, port and path.' })
   for (const field of ['branding_logo', 'branding_favicon', 'branding_default_flow_background'] as const)
     if (!isImageAddress(input[field] ?? ''))
-      throw invalid({ [field]: 'Enter a path, or an address that begins with http:// or https://.' })
+      throw invalid({
+        [field]:
+          'Enter the name of a media file, a path, or an address that begins with http:// or https://.',
+      })
   const flows = { table: 'flows', permission: 'authentik_flows.view_flow', type: 'uuid' } as const
   for (const field of flowFields) await requireReferences(tx, principal, field, flows, [input[field]])
   const certificates = {
@@ -217,12 +221,4 @@ async function check(
     { table: 'applications', permission: 'authentik_core.view_application', type: 'uuid' },
     [input.default_application],
   )
-}
-
-/** Parsed as a browser would, so that no spelling of `javascript:` gets through. */
-function isImageAddress(address: string): boolean {
-  const base = 'https://own.invalid/'
-  if (address === '') return true
-  if (!URL.canParse(address, base)) return false
-  return ['https:', 'http:'].includes(new URL(address, base).protocol)
 }

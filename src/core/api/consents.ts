@@ -2,6 +2,7 @@
 import Type from 'typebox'
 import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
+import { imageAddress } from '../media/address.ts'
 import type { WriteContext } from './audit.ts'
 import type { ConsentQuery, ConsentRow } from './consents.sql.ts'
 import { consentConditions, consentOrdering, consentReach, consentTable } from './consents.sql.ts'
@@ -26,7 +27,7 @@ const ConsentApplication = Type.Object({
   meta_launch_url: Type.String(),
   meta_icon: Type.String(),
   meta_icon_url: nullable(Type.String()),
-  meta_icon_themed_urls: Type.Null(),
+  meta_icon_themed_urls: nullable(Type.Object({ light: Type.String(), dark: Type.String() })),
   meta_description: Type.String(),
   meta_publisher: Type.String(),
   policy_engine_mode: Type.String(),
@@ -80,6 +81,7 @@ async function remove({ tx }: WriteContext, row: ConsentRow): Promise<WriteResul
 }
 
 function applicationBody(a: ConsentRow['application']) {
+  const icon = imageAddress(a.meta_icon)
   return {
     pk: a.id,
     pbm_uuid: a.id,
@@ -93,8 +95,8 @@ function applicationBody(a: ConsentRow['application']) {
     open_in_new_tab: a.open_in_new_tab,
     meta_launch_url: a.meta_launch_url,
     meta_icon: a.meta_icon,
-    meta_icon_url: a.meta_icon === '' ? null : a.meta_icon,
-    meta_icon_themed_urls: null,
+    meta_icon_url: icon.url,
+    meta_icon_themed_urls: icon.themed,
     meta_description: a.meta_description,
     meta_publisher: a.meta_publisher,
     policy_engine_mode: a.policy_engine_mode,

@@ -3,6 +3,7 @@ import Type from 'typebox'
 import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
 import { notFound } from '../errors.ts'
+import { imageAddress } from '../media/address.ts'
 import { findBrandFor } from './brands.sql.ts'
 import { errorResponses, nullable } from './shapes.ts'
 
@@ -43,13 +44,15 @@ export function registerCurrentBrandRoute(app: CoreApp, core: Core): void {
     async request => {
       const brand = await findBrandFor(core.db, request.client.host.replace(/:\d+$/, '').replace(/\.$/, ''))
       if (brand === undefined) throw notFound()
+      const logo = imageAddress(brand.branding_logo, brand.files)
+      const favicon = imageAddress(brand.branding_favicon, brand.files)
       return {
         matched_domain: brand.domain,
         branding_title: brand.branding_title,
-        branding_logo: brand.branding_logo,
-        branding_logo_themed_urls: themed(brand.branding_logo),
-        branding_favicon: brand.branding_favicon,
-        branding_favicon_themed_urls: themed(brand.branding_favicon),
+        branding_logo: logo.url ?? '',
+        branding_logo_themed_urls: logo.themed,
+        branding_favicon: favicon.url ?? '',
+        branding_favicon_themed_urls: favicon.themed,
         branding_custom_css: brand.branding_custom_css,
         branding_map_tiles: '',
         ui_footer_links: [],
@@ -65,13 +68,6 @@ export function registerCurrentBrandRoute(app: CoreApp, core: Core): void {
       }
     },
   )
-}
-
-/** `%(theme)s` in an address stands for `light` and `dark`. */
-function themed(address: string): { light: string; dark: string } | null {
-  const mark = '%(theme)s'
-  if (!address.includes(mark)) return null
-  return { light: address.replaceAll(mark, 'light'), dark: address.replaceAll(mark, 'dark') }
 }
 
 function themeOf(attributes: Record<string, unknown>): 'automatic' | 'light' | 'dark' {

@@ -47,6 +47,8 @@ const models: [app: string, model: string, label: string, special?: Record<strin
     {
       access_admin_interface: 'Open the admin interface',
       view_system_info: 'View information about the system',
+      view_media_files: 'View media files',
+      manage_media_files: 'Upload and delete media files',
     },
   ],
   [

@@ -5,6 +5,7 @@ import Type from 'typebox'
 import { embeddedOutpostManaged } from '../../wire/outpost.ts'
 import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
+import { canSaveMedia } from '../media/store.ts'
 import { findBrandFor } from './brands.sql.ts'
 import { errorResponses, Json, nullable, Time } from './shapes.ts'
 import { embeddedOutpostHost, hasOutdatedOutpost } from './system.sql.ts'
@@ -12,7 +13,7 @@ import { embeddedOutpostHost, hasOutdatedOutpost } from './system.sql.ts'
 const text = Type.String()
 
 export function registerSystemRoutes(app: CoreApp, core: Core): void {
-  registerConfig(app)
+  registerConfig(app, core)
   app.get(
     '/api/v3/admin/version/',
     {
@@ -46,7 +47,7 @@ export function registerSystemRoutes(app: CoreApp, core: Core): void {
   registerSystem(app, core)
 }
 
-function registerConfig(app: CoreApp): void {
+function registerConfig(app: CoreApp, core: Core): void {
   app.get(
     '/api/v3/root/config/',
     {
@@ -80,7 +81,7 @@ function registerConfig(app: CoreApp): void {
         send_pii: false,
         traces_sample_rate: 0,
       },
-      capabilities: [],
+      capabilities: (await canSaveMedia(core.mediaDirectory)) ? ['can_save_media'] : [],
       cache_timeout: 0,
       cache_timeout_flows: 0,
       cache_timeout_policies: 0,

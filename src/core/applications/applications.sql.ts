@@ -3,6 +3,7 @@ import { sql } from '../../pg/db.ts'
 import { asked, containsText, equals } from '../api/filters.sql.ts'
 import type { Condition, Ordering, Table } from '../api/resource.sql.ts'
 import { visibleRow, visibleTo } from '../api/visible.sql.ts'
+import { type MediaAddresses, mediaAddresses } from '../media/media.sql.ts'
 import { isOpen, judgedBindings } from '../policies/bindings.sql.ts'
 import type { ProviderRow } from '../providers/provider-shape.ts'
 import { nestedProvider, providerVisible } from '../providers/providers.sql.ts'
@@ -20,6 +21,8 @@ export interface ApplicationRow {
   open_in_new_tab: boolean
   meta_launch_url: string
   meta_icon: string
+  /** of the files its icon names */
+  icon_files: MediaAddresses
   meta_description: string
   meta_publisher: string
   meta_hide: boolean
@@ -57,7 +60,7 @@ export function applicationTable(db: Queryable, q: ApplicationQuery, principal: 
       left join ${db.t('oauth2_providers')} o on o.provider_id = p.id
       left join ${db.t('proxy_providers')} x on x.provider_id = p.id`,
     columns: sql`r.id, r.slug, r.name, r."group", r.provider_id, r.policy_engine_mode, r.open_in_new_tab, r.meta_launch_url,
-      r.meta_icon, r.meta_description, r.meta_publisher, r.meta_hide, x.external_host,
+      r.meta_icon, ${mediaAddresses(db, [sql`r.meta_icon`])} as icon_files, r.meta_description, r.meta_publisher, r.meta_hide, x.external_host,
       case when p.type = 'oauth2' then ${firstRedirectUri()} end as first_redirect_uri, ${viewer} as viewer,
       case when p.id is not null and ${providerVisible(db, principal, 'view', 'p')} then ${nestedProvider(db)} end as provider`,
   }

@@ -10,6 +10,7 @@ import { IntegerKey, listQuery, nullable, Uuid } from '../api/shapes.ts'
 import { visibleRow } from '../api/visible.sql.ts'
 import type { Core } from '../core.ts'
 import { invalid } from '../errors.ts'
+import { imageAddress, isImageAddress } from '../media/address.ts'
 import { reservedSlugs } from '../oidc/urls.ts'
 import { outpostsChanged } from '../outposts/changed.ts'
 import { launchUrl } from '../policies/launch-url.ts'
@@ -26,7 +27,6 @@ import {
   deleteApplication,
   proxyClientId,
 } from './applications.sql.ts'
-import { imageAddress, isImageAddress } from './icon.ts'
 
 const text = (maxLength: number) => Type.String({ maxLength })
 
@@ -131,7 +131,7 @@ export const applicationResource: Resource<ApplicationRow, ApplicationInput, App
 }
 
 function applicationBody(row: ApplicationRow, viewer: PrincipalUser | null): Static<typeof ApplicationBody> {
-  const icon = imageAddress(row.meta_icon)
+  const icon = imageAddress(row.meta_icon, row.icon_files)
   return {
     pk: row.id,
     pbm_uuid: row.id,
@@ -227,7 +227,8 @@ function check(input: Partial<ApplicationInput>): void {
     problems.meta_launch_url =
       'Enter a path or an absolute URL that a browser can go to, or blank://blank to hide the application.'
   if (!isImageAddress(input.meta_icon ?? '', { symbols: true }))
-    problems.meta_icon = 'Enter a path, an address that begins with http:// or https://, or fa:// and a name.'
+    problems.meta_icon =
+      'Enter the name of a media file, a path, an address that begins with http:// or https://, or fa:// and a name.'
   const backchannel = input.backchannel_providers?.[0]
   if (backchannel !== undefined)
     problems.backchannel_providers = `Invalid pk "${backchannel}" - object does not exist.`

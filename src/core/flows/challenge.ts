@@ -1,4 +1,5 @@
 // The JSON a flow page is answered with: one object with a `component`, and what every one of them carries.
+import { imageAddress } from '../media/address.ts'
 import { initialsAvatar } from './avatar.ts'
 import type { Turn } from './stage.ts'
 
@@ -22,10 +23,11 @@ export function challenge(turn: Shown, component: string, fields: Record<string,
 }
 
 function flowInfo({ flow, plan }: Shown) {
+  const background = imageAddress(flow.background || flow.brand_background, flow.background_files)
   return {
     title: flow.title.replaceAll('%(app)s', plan.context.application?.name ?? ''),
-    background: flow.background || flow.brand_background,
-    background_themed_urls: null,
+    background: background.url ?? '',
+    background_themed_urls: background.themed,
     cancel_url: '/flows/-/cancel/',
     layout: flow.layout,
   }

@@ -5,8 +5,8 @@ import type { WriteContext } from '../api/audit.ts'
 import { insertColumns, updateColumns } from '../api/resource.sql.ts'
 import type { Resource, WriteResult } from '../api/resource-definition.ts'
 import { listQuery, nullable, Uuid } from '../api/shapes.ts'
-import { imageAddress, isImageAddress } from '../applications/icon.ts'
 import { invalid } from '../errors.ts'
+import { imageAddress, isImageAddress } from '../media/address.ts'
 import { raiseFlowVersions } from '../policies/bindings-api.sql.ts'
 import type { FlowQuery, FlowRow, FlowSetRow } from './flows-api.sql.ts'
 import { deleteFlow, flowConditions, flowOrdering, flowTable, providersOfFlow } from './flows-api.sql.ts'
@@ -212,5 +212,8 @@ function columnsOf(input: Partial<FlowInput>): Record<string, unknown> {
 
 function check(input: Partial<FlowInput>): void {
   if (!isImageAddress(input.background ?? ''))
-    throw invalid({ background: 'Enter a path, or an address that begins with http:// or https://.' })
+    throw invalid({
+      background:
+        'Enter the name of a media file, a path, or an address that begins with http:// or https://.',
+    })
 }

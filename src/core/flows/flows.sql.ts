@@ -1,5 +1,6 @@
 import type { Queryable } from '../../pg/db.ts'
 import { sql } from '../../pg/db.ts'
+import { type MediaAddresses, mediaAddresses } from '../media/media.sql.ts'
 import { brandOf } from '../pages/brand.sql.ts'
 import type { PolicyMode } from '../policies/bindings.sql.ts'
 import type { Designation } from './default-flow.ts'
@@ -45,6 +46,8 @@ export interface Flow {
   bound: boolean
   steps: Step[]
   brand_background: string
+  /** of the files the backgrounds name */
+  background_files: MediaAddresses
   setup_completed: boolean
   /** what the session has of this flow; null = nothing */
   plan: {
@@ -66,6 +69,7 @@ export async function findFlow(
 ): Promise<Flow | undefined> {
   const condition = 'slug' in by ? sql`f.slug = ${by.slug}` : sql`f.id = ${by.id}`
   return db.first<Flow>(sql`
+    select f.*, ${mediaAddresses(db, [sql`f.background`, sql`f.brand_background`])} as background_files from (
     select f.id, f.slug, f.title, f.designation, f.background, f.layout, f.denied_action, f.authentication, f.policy_engine_mode,
       f.version, ${hasPolicies(db, sql`f.id`)} as bound,
       coalesce((select b.branding_default_flow_background from ${brandOf(db, hostname)} b), '') as brand_background,
@@ -86,7 +90,7 @@ export async function findFlow(
           'steps', p.steps, 'context', p.context)
         from ${db.t('flow_plans')} p
         where p.flow_id = f.id and p.session_id = ${sessionId}::uuid and p.expires_at > now()) as plan
-    from ${db.t('flows')} f where ${condition}`)
+    from ${db.t('flows')} f where ${condition}) f`)
 }
 
 function hasPolicies(db: Queryable, id: ReturnType<typeof sql>) {

@@ -12,6 +12,7 @@ import { mayAccess } from '../policies/bindings.ts'
 import type { BrowserSession } from '../sessions/principal.ts'
 import { codeUrl, errorUrl } from './answer.ts'
 import { type AnswerTarget, type AuthorizeRequest, answerTarget, checkRequest } from './authorize-request.ts'
+import { onRequest } from './claims.ts'
 import { OAuthError } from './errors.ts'
 import { isFresh, queryOf, queryWithNote } from './fresh-login.ts'
 import { readParameters } from './parameters.ts'
@@ -106,7 +107,10 @@ async function nextStep(
       permissions: permissionsOf(authorize),
       mode: mustAsk(authorize) ? 'always_require' : undefined,
     },
-    end: { kind: 'oauth2_authorize', data: { query: queryOf(authorize.parameters) } },
+    end: {
+      kind: 'oauth2_authorize',
+      data: { query: queryOf(authorize.parameters), scopes: authorize.scopes },
+    },
     passive: silent,
   })
   if (silent && started.asked !== null) throw notSilent(started.asked)
@@ -114,9 +118,12 @@ async function nextStep(
   return { kind: 'go', url: started.url }
 }
 
-/** Access that goes on without the user is asked for every time (OpenID Connect Core §11). */
+/**
+ * Access that goes on without the user is asked for every time (OpenID Connect Core §11), and so is acting as the user here: who may
+ * change one provider must not become, by a link an administrator opens, whoever opens it.
+ */
 function mustAsk({ prompt, scopes }: AuthorizeRequest): boolean {
-  return prompt.has('consent') || scopes.includes('offline_access')
+  return prompt.has('consent') || scopes.some(scope => onRequest.has(scope))
 }
 
 function notSilent(component: string): OAuthError {
@@ -172,7 +179,7 @@ export async function endAuthorize(
   const found = await answerTarget(core, parameters)
   if ('untrusted' in found) throw new ApiError(400, found.untrusted.sentence, { code: found.untrusted.code })
   try {
-    const authorize = checkRequest(found.target, parameters)
+    const authorize = approved(checkRequest(found.target, parameters), data.scopes)
     const { id, policyEngineMode } = authorize.provider.application
     const access = await mayAccess(core.db, principal, id, policyEngineMode)
     if (!access.passing) throw new OAuthError('access_denied', 'The user may not use this application.')
@@ -181,6 +188,16 @@ export async function endAuthorize(
     if (!(error instanceof OAuthError)) throw error
     return { to: errorUrl(core, found.target, error) }
   }
+}
+
+/**
+ * What the provider has come to offer since the user was asked is not granted with what he was asked about.
+ * @param asked scopes the flow was started with
+ */
+function approved(authorize: AuthorizeRequest, asked: unknown): AuthorizeRequest {
+  const scopes = authorize.scopes.filter(scope => Array.isArray(asked) && asked.includes(scope))
+  if (scopes.length === 0) throw new OAuthError('invalid_scope', 'None of the scopes is available any more.')
+  return { ...authorize, scopes }
 }
 
 function loginUrl(core: Core, authorize: AuthorizeRequest): string {

@@ -102,8 +102,8 @@ export const managedScopes: readonly ManagedScope[] = builtIn.map(({ claims: _cl
 
 const byMark = new Map(builtIn.map(scope => [scope.managed, scope]))
 
-/** Scopes that are never granted without being asked for: they outlive the session or act as the user. */
-const onRequest = new Set(['offline_access', 'goauthentik.io/api'])
+/** Scopes that are never granted without being asked for, by the client and then of the user: they outlive the session or act as the user. */
+export const onRequest: ReadonlySet<string> = new Set(['offline_access', 'goauthentik.io/api'])
 
 /**
  * Scopes granted for a request: what is asked for and mapped, in the order asked; nothing asked = all that is mapped and harmless.

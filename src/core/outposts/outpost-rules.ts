@@ -1,14 +1,14 @@
 // What an outpost may be saved with, beyond the shapes of its fields.
 import { embeddedOutpostManaged } from '../../wire/outpost.ts'
 import type { WriteContext } from '../api/audit.ts'
-import { requireReferences } from '../api/references.sql.ts'
+import { holdsOnAll, requireReferences } from '../api/references.sql.ts'
 import { ApiError, invalid } from '../errors.ts'
 import { recordEvent } from '../events/record.ts'
 import type { OutpostType } from './account.sql.ts'
 import { embeddedOutpostName } from './account.ts'
 import { ConfigError, checkConfig, readConfig } from './config.ts'
 import type { OutpostRow } from './outposts.sql.ts'
-import { connectionType, findProviders } from './outposts.sql.ts'
+import { connectionType, findProviders, type ProviderToAttach } from './outposts.sql.ts'
 
 /** Message about `managed`. */
 export const embeddedMarkIsOurs = 'This mark belongs to the embedded outpost.'
@@ -28,13 +28,18 @@ export function managedOf(
   return input.name === undefined ? row.managed : embeddedOutpostManaged
 }
 
-/** @throws ApiError 400 on `providers` */
+/**
+ * @param before providers the outpost has already: those are not judged again
+ * @throws ApiError 400 on `providers`, 403 for one whose secrets the outpost would get from somebody who may not have them himself
+ */
 export async function checkProviders(
-  { core, tx, principal }: WriteContext,
+  context: WriteContext,
   type: OutpostType,
   ids: number[],
   embedded: boolean,
+  before: number[] = [],
 ): Promise<void> {
+  const { core, tx, principal } = context
   if (ids.length === 0) {
     if (embedded) return
     throw invalid({ providers: 'This list may not be empty.' })
@@ -47,6 +52,10 @@ export async function checkProviders(
     throw invalid({
       providers: `Outpost type ${type} can't be used with provider ${wrong.name} of type ${wrong.type}.`,
     })
+  await requireSecretsHeld(
+    context,
+    found.filter(provider => !before.includes(provider.id)),
+  )
   // There it would take the whole host, login page and this API included.
   const own = found.find(
     ({ mode, external_host }) =>
@@ -56,6 +65,21 @@ export async function checkProviders(
     throw invalid({
       providers: `Provider ${own.name} is in mode proxy on the host of Postern itself (${core.baseUrl.host}); give it another external_host.`,
     })
+}
+
+/** An outpost, and with it whoever runs it, reads client secret, cookie secret and private key of each of its providers. */
+async function requireSecretsHeld(
+  { tx, principal }: WriteContext,
+  providers: ProviderToAttach[],
+): Promise<void> {
+  const closed = providers.find(provider => !provider.changeable)
+  const keys = providers.map(provider => provider.certificate_id).filter(id => id !== null)
+  const mayReadKeys = await holdsOnAll(tx, principal, 'authentik_crypto.view_certificatekeypair_key', keys)
+  if (closed === undefined && mayReadKeys) return
+  const what = closed === undefined ? 'private keys of certificates' : `secrets of provider ${closed.name}`
+  throw new ApiError(403, `The outpost would get ${what}, which are not yours to give.`, {
+    code: 'permission_denied',
+  })
 }
 
 /** @throws ApiError 400 on `service_connection` */

@@ -138,7 +138,13 @@ async function update(
   if (embedded && type !== 'proxy') throw invalid({ type: 'The embedded outpost is always of type proxy.' })
   const providers = input.providers ?? row.providers.map(provider => provider.pk)
   if (input.providers !== undefined || type !== row.type)
-    await checkProviders(context, type, providers, embedded)
+    await checkProviders(
+      context,
+      type,
+      providers,
+      embedded,
+      row.providers.map(provider => provider.pk),
+    )
   await checkConnection(context, input.service_connection)
   const config = input.config === undefined ? row.config : checkedConfig(input.config)
   const connection = input.service_connection === undefined ? row.connection_id : input.service_connection

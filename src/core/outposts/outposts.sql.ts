@@ -104,6 +104,9 @@ export interface ProviderToAttach {
   type: 'oauth2' | 'proxy'
   mode: ProxyMode | null
   external_host: string | null
+  certificate_id: string | null
+  /** by the caller */
+  changeable: boolean
 }
 
 /** Those of the providers that exist for the caller. */
@@ -112,13 +115,14 @@ export async function findProviders(
   principal: Principal,
   ids: number[],
 ): Promise<ProviderToAttach[]> {
-  const permission = sql`case when p.type = 'proxy' then
-    ${visibleTo(db, principal, 'authentik_providers_proxy.view_proxyprovider', sql`p.id`)}
-    else ${visibleTo(db, principal, 'authentik_providers_oauth2.view_oauth2provider', sql`p.id`)} end`
+  const may = (action: 'view' | 'change') => sql`case when p.type = 'proxy' then
+    ${visibleTo(db, principal, `authentik_providers_proxy.${action}_proxyprovider`, sql`p.id`)}
+    else ${visibleTo(db, principal, `authentik_providers_oauth2.${action}_oauth2provider`, sql`p.id`)} end`
   return db.rows<ProviderToAttach>(sql`
-    select p.id, p.name, p.type, x.mode, x.external_host from ${db.t('providers')} p
+    select p.id, p.name, p.type, x.mode, x.external_host, x.certificate_id, ${may('change')} as changeable
+    from ${db.t('providers')} p
     left join ${db.t('proxy_providers')} x on x.provider_id = p.id
-    where p.id = any(${ids}::int[]) and ${permission}`)
+    where p.id = any(${ids}::int[]) and ${may('view')}`)
 }
 
 export async function connectionType(

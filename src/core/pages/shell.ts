@@ -7,6 +7,7 @@ import type { FastifyReply } from 'fastify'
 import type { PageData, PageFlow, PageTheme } from '../../wire/page.ts'
 import type { Core } from '../core.ts'
 import { csrfCookieName } from '../csrf.ts'
+import { imageAddress } from '../media/address.ts'
 import type { BrandRow } from './brand.sql.ts'
 import { escaped } from './page.ts'
 
@@ -100,17 +101,22 @@ function filesOf(manifest: Manifest, entry: string): Files {
 }
 
 function pageData({ brand, flow }: Shell, version: string): PageData {
+  const theme = themeOf(brand)
+  const image = (text = '') => {
+    const { url, themed } = imageAddress(text, brand?.files)
+    return (theme === 'dark' ? themed?.dark : undefined) ?? url ?? ''
+  }
   return {
     brand: {
       branding_title: brand?.branding_title ?? 'Postern',
-      branding_logo: brand?.branding_logo ?? '',
-      branding_favicon: brand?.branding_favicon ?? '',
-      default_flow_background: brand?.branding_default_flow_background ?? '',
+      branding_logo: image(brand?.branding_logo),
+      branding_favicon: image(brand?.branding_favicon),
+      default_flow_background: image(brand?.branding_default_flow_background),
     },
     ...(flow === undefined ? {} : { flow }),
     csrf_cookie: csrfCookieName,
     version,
-    theme: themeOf(brand),
+    theme,
   }
 }
 

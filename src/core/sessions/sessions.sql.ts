@@ -117,24 +117,34 @@ export interface BearerRow {
   via: 'token' | 'oauth'
   /** of the token; null for an OAuth access token */
   tokenId: string | null
+  /** of the token */
+  lastUsedAt: Date | null
   principal: Principal
 }
 
 /** Principal behind a bearer key: an API token, else an OAuth access token with the scope `goauthentik.io/api`. */
 export async function findBearer(db: Queryable, keyHash: Buffer): Promise<BearerRow | undefined> {
-  const row = await db.first<PrincipalRow & { via: 'token' | 'oauth'; token_id: string | null }>(sql`
+  const row = await db.first<
+    PrincipalRow & { via: 'token' | 'oauth'; token_id: string | null; token_used_at: Date | null }
+  >(sql`
     with found as (
-      select 'token' as via, t.id as token_id, t.user_id from ${db.t('tokens')} t
+      select 'token' as via, t.id as token_id, t.last_used_at as token_used_at, t.user_id from ${db.t('tokens')} t
       where t.key_hash = ${keyHash} and t.intent = 'api' and (t.expires_at is null or t.expires_at > now())
       union all
-      select 'oauth', null, a.user_id from ${db.t('oauth_access_tokens')} a
+      select 'oauth', null, null, a.user_id from ${db.t('oauth_access_tokens')} a
       where a.token_hash = ${keyHash} and a.expires_at > now() and a.revoked_at is null and 'goauthentik.io/api' = any(a.scopes)
       limit 1
     )
-    select found.via, found.token_id, ${principalColumns(db)}
+    select found.via, found.token_id, found.token_used_at, ${principalColumns(db)}
     from found join ${db.t('users')} u on u.id = found.user_id and u.is_active
     ${heldRoles(db)}`)
-  return row === undefined ? undefined : { via: row.via, tokenId: row.token_id, principal: toPrincipal(row) }
+  if (row === undefined) return undefined
+  return {
+    via: row.via,
+    tokenId: row.token_id,
+    lastUsedAt: row.token_used_at,
+    principal: toPrincipal(row),
+  }
 }
 
 /** Principal of a user by id, whoever asks (policies, token grants). Inactive: undefined. */

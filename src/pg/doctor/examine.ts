@@ -5,6 +5,7 @@ import type { Migration } from '../migrations.ts'
 import { describeTarget, type PgTarget } from '../target.ts'
 import { checkClock, checkPoolers, checkTls } from './connection.ts'
 import { attempt, error, type Finding, ok, warning } from './finding.ts'
+import { checkReplicas } from './replicas.ts'
 import { checkBloat, checkMigrations, checkPartitions, checkRights } from './schema.ts'
 import { checkConnections, checkReplication, checkServer, checkTransactions } from './server.ts'
 import { checkListen, checkLocks } from './sessions.ts'
@@ -12,6 +13,8 @@ import { checkListen, checkLocks } from './sessions.ts'
 export interface Patient {
   main: PgTarget
   direct: PgTarget
+  /** read replicas */
+  replicas: PgTarget[]
   schema: string
   migrations: Migration[]
   appVersion: string
@@ -51,6 +54,7 @@ export async function examine(patient: Patient): Promise<Finding[]> {
       ...(await attempt('migrations', () => checkMigrations(client, patient))),
       ...(await attempt('rights', () => checkRights(first.client, schema))),
       ...(await attempt('replication', () => checkReplication(client))),
+      ...(await attempt('replicas', () => checkReplicas(client, patient.replicas))),
       ...(await attempt('transactions', () => checkTransactions(client))),
       ...(await attempt('bloat', () => checkBloat(client, schema))),
       ...(await attempt('partitions', () => checkPartitions(client, schema))),

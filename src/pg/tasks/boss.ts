@@ -43,7 +43,7 @@ export function createBoss(options: {
     schedule: isWorker,
     superviseIntervalSeconds: superviseSeconds,
     monitorIntervalSeconds: superviseSeconds,
-    maintenanceIntervalSeconds: 3600,
+    maintenanceIntervalSeconds: 300,
     cronMonitorIntervalSeconds: cronSeconds,
     cronWorkerIntervalSeconds: cronSeconds,
     clockMonitorIntervalSeconds: 600,
@@ -54,7 +54,23 @@ export function createBoss(options: {
     reindex: false,
     warningQueueSize: 100_000,
   })
-  boss.on('error', error => log.warning('task queue', { error: errorText(error) }))
+  // Some of its errors are plain objects.
+  boss.on('error', error =>
+    log.warning('task queue', {
+      error: errorText(error instanceof Error ? error : (error as { message: string }).message),
+    }),
+  )
   boss.on('warning', warning => log.warning('task queue', { warning: warning.message, ...warning.data }))
   return boss
+}
+
+/** pg-boss's own queue, through which schedules become jobs. */
+const scheduleQueue = '__pgboss__send-it'
+
+/** Starts the timers. What pg-boss files for its schedules is kept for minutes, not for its usual week. */
+export async function startBoss(boss: PgBoss): Promise<void> {
+  const deleteAfterSeconds = 300
+  await boss.createQueue(scheduleQueue, { deleteAfterSeconds })
+  await boss.updateQueue(scheduleQueue, { deleteAfterSeconds })
+  await boss.start()
 }

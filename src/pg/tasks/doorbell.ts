@@ -4,3 +4,6 @@
 export function bellOf(queue: string): string {
   return `job:${queue}`
 }
+
+/** Work further ahead than this is left to the poll. */
+export const furthestBellMs = 60_000

@@ -7,7 +7,7 @@ import { type Db, sql, type Tx } from '../db.ts'
 import type { SettledActor } from './actor.ts'
 import { bossDatabase } from './boss.ts'
 import { bossSchema } from './boss-schema.ts'
-import { bellOf } from './doorbell.ts'
+import { bellOf, furthestBellMs } from './doorbell.ts'
 import { type Envelope, sendOptions, type TaskObject } from './job.ts'
 
 export interface EnqueueOptions {
@@ -55,7 +55,9 @@ export async function enqueueTask(
     ...(priority === undefined ? {} : { priority }),
     ...(parts.heartbeatSeconds === undefined ? {} : { heartbeatSeconds: parts.heartbeatSeconds }),
   })
-  const ring = () => parts.bus.publish(bellOf(actor.queue), delayMs > 0 ? { in: delayMs } : {})
+  const ring = () => {
+    if (delayMs <= furthestBellMs) parts.bus.publish(bellOf(actor.queue), delayMs > 0 ? { in: delayMs } : {})
+  }
   for (;;) {
     const sent = await parts.boss.send(actor.queue, envelope, { ...send, db: bossDatabase(on) })
     if (sent !== null) {

@@ -1,6 +1,7 @@
 // One queue of a worker: claims as many jobs as it has room for, at the doorbell, when a slot frees and more are known to wait, and
 // now and then anyway, since a bell may be lost.
 import { errorText, type Log } from '../../log.ts'
+import { furthestBellMs } from './doorbell.ts'
 
 export interface Poller {
   /** There may be work now, or in `inMs`. */
@@ -10,9 +11,6 @@ export interface Poller {
   /** Claims nothing more; resolves when a claim under way has been handed over. */
   close(): Promise<void>
 }
-
-/** Bells further ahead than this are left to the poll. */
-const furthestMs = 60_000
 
 /**
  * @param options.room how many jobs could be started now
@@ -31,6 +29,7 @@ export function createPoller(options: {
   const bells = new Set<NodeJS.Timeout>()
   let claiming: Promise<void> | undefined
   let maybeMore = false
+  let freeing = false
   let closed = false
 
   function look(): void {
@@ -61,7 +60,7 @@ export function createPoller(options: {
       look()
       return
     }
-    if (inMs > furthestMs) return
+    if (inMs > furthestBellMs) return
     const bell = setTimeout(() => {
       bells.delete(bell)
       ring()
@@ -73,7 +72,13 @@ export function createPoller(options: {
   return {
     ring,
     freed() {
-      if (maybeMore) look()
+      // Those that end together free their places together: one claim fills them all.
+      if (!maybeMore || freeing) return
+      freeing = true
+      setImmediate(() => {
+        freeing = false
+        look()
+      })
     },
     async close() {
       closed = true

@@ -4,7 +4,7 @@ import { PgBoss } from 'pg-boss'
 import { errorText } from '../../log.ts'
 import { type Db, sql, type Tx } from '../db.ts'
 import { lockInTx } from '../lock.ts'
-import type { SettledActor } from './actor.ts'
+import { queues, type SettledActor } from './actor.ts'
 import { bossDatabase } from './boss.ts'
 import { bossSchema } from './boss-schema.ts'
 import { dedupeKey } from './enqueue.ts'
@@ -123,10 +123,9 @@ export async function updateSchedule(
 /** pg-boss learns what is to run; a job that still waits is not joined by another. */
 async function mirror(tx: Tx, row: ScheduleRow, actor: SettledActor): Promise<void> {
   const boss = bossIn(tx)
-  if (row.paused) {
-    await boss.unschedule(actor.queue, row.id)
-    return
-  }
+  // An actor may have changed its queue since.
+  for (const queue of queues) if (row.paused || queue !== actor.queue) await boss.unschedule(queue, row.id)
+  if (row.paused) return
   const envelope: Envelope = {
     actor: actor.name,
     payload: row.payload,

@@ -1,6 +1,6 @@
 // Gathers what runs ended with and writes it, many at a time: while one statement is under way the next batch collects. While the
 // database is away it waits and tries again, so that work that is done is not done twice.
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { errorText, type Log } from '../../log.ts'
 import type { Db } from '../db.ts'
 import { isUnavailable, sqlstate, sqlstates } from '../errors.ts'
@@ -72,21 +72,27 @@ export function createSettler(options: { db: Db; node: string; log: Log }): Sett
     )
   }
 
+  /** Runs that end in the same turn share the statement. */
+  function begin(): void {
+    flushing ??= nextTurn()
+      .then(flush)
+      .finally(() => {
+        flushing = undefined
+        if (waiting.length > 0) begin()
+      })
+  }
+
   return {
     settle: settlement =>
       new Promise(resolve => {
         waiting.push({ settlement, done: resolve })
-        flushing ??= Promise.resolve()
-          .then(flush)
-          .finally(() => {
-            flushing = undefined
-          })
+        begin()
       }),
     async close(timeoutMs) {
       const timer = setTimeout(() => {
         givenUp = true
       }, timeoutMs)
-      await flushing
+      while (flushing !== undefined) await flushing
       clearTimeout(timer)
     },
   }

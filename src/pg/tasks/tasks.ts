@@ -6,7 +6,7 @@ import type { Bus } from '../bus.ts'
 import { type Db, sql, type Tx } from '../db.ts'
 import type { Leases } from '../leases.ts'
 import { type AnyActor, actorRegistry, type SettledActor } from './actor.ts'
-import { type BossTimers, createBoss } from './boss.ts'
+import { type BossTimers, createBoss, startBoss } from './boss.ts'
 import { bossSchema } from './boss-schema.ts'
 import { bellOf } from './doorbell.ts'
 import { type Enqueued, type EnqueueOptions, enqueueTask } from './enqueue.ts'
@@ -72,7 +72,7 @@ export function createTasks(options: TasksOptions): Tasks {
   async function start(): Promise<void> {
     await ensurePartitions(db)
     await syncSchedules(db, actors, options.beat.node.version)
-    await boss.start()
+    await startBoss(boss)
     worker = createWorker({ ...options, boss, actors, node: options.beat.node.name })
   }
 

@@ -6,7 +6,7 @@ import type { Bus } from '../bus.ts'
 import type { Db } from '../db.ts'
 import type { Lease, Leases } from '../leases.ts'
 import { type QueueName, queues, type SettledActor } from './actor.ts'
-import { bellOf } from './doorbell.ts'
+import { bellOf, furthestBellMs } from './doorbell.ts'
 import { type ClaimedJob, type Envelope, readEnvelope, tierOf } from './job.ts'
 import { createPoller, type Poller } from './poller.ts'
 import { type RunHandle, runJob } from './run-job.ts'
@@ -138,7 +138,8 @@ export function createWorker(options: WorkerOptions): TaskWorker {
     const held = await settler.settle({ queue, id: job.id, retryCount: job.retryCount, ...outcome })
     if (!held)
       log.warning('the claim of an ended task was lost, another worker may run it again', { task: job.id })
-    else if (outcome.next === 'retry') bus.publish(bellOf(queue), { in: outcome.delayMs })
+    else if (outcome.next === 'retry' && outcome.delayMs <= furthestBellMs)
+      bus.publish(bellOf(queue), { in: outcome.delayMs })
     else if (outcome.next === 'return' && outcome.delayMs === 0) bus.publish(bellOf(queue))
   }
 
@@ -155,11 +156,15 @@ export function createWorker(options: WorkerOptions): TaskWorker {
     await giveBack(queue, job, parkedMs * (0.75 + Math.random() / 2))
   }
 
-  /** @returns undefined when the actor has no limit, null when others hold all its slots */
+  /** @returns undefined when the actor has no limit, null when others hold all its slots, or they cannot be asked for now */
   async function takeSlot(actor: SettledActor): Promise<Lease | null | undefined> {
     if (actor.limit === undefined) return undefined
     for (let slot = 0; slot < actor.limit; slot++) {
-      const lease = await leases.acquire(`task:${actor.name}:${slot}`, { info: { node: options.node } })
+      const key = `task:${actor.name}:${slot}`
+      const lease = await leases.acquire(key, { info: { node: options.node } }).catch(error => {
+        log.warning('slot of a task not taken', { actor: actor.name, error: errorText(error) })
+        return null
+      })
       if (lease !== null) return lease
     }
     return null
