@@ -8,6 +8,7 @@ import { upkeepActors } from '../pg/tasks/upkeep.ts'
 import type { Core } from './core.ts'
 import { certificateActor } from './tasks/certificates.ts'
 import { cleanUpActors } from './tasks/clean-up.ts'
+import { connectionsActor } from './tasks/connections.ts'
 import { outpostAccountsActor } from './tasks/outpost-accounts.ts'
 
 /** What tasks need of Core. */
@@ -20,6 +21,7 @@ export function coreActors(core: TaskCore, node: string): AnyActor[] {
     ...cleanUpActors(core),
     certificateActor(core),
     outpostAccountsActor(core),
+    connectionsActor(core),
   ]
 }
 

@@ -227,8 +227,7 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
       const generation = generations.get(namespace) ?? (await generationOf(namespace))
       if (generation === undefined)
         return (await inFlight(`${namespace}\0${key}`, () => unkept(use))).value as T
-      const hash = cacheKey(namespace, generation, key)
-      const name = hash.toString('latin1')
+      const name = `${namespace}\0${generation}\0${key}`
       if (use.memory !== false) {
         const entry = memory.get(name)
         if (entry !== undefined && performance.now() < entry.hardAt && !isDue(entry)) {
@@ -237,7 +236,7 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
         }
         figures.memory.misses++
       }
-      const entry = await inFlight(name, () => fly(hash, use))
+      const entry = await inFlight(name, () => fly(cacheKey(namespace, generation, key), use))
       if (use.memory !== false && entry.size > 0) keep(name, entry)
       return entry.value as T
     },

@@ -245,6 +245,12 @@ export function createMembers(options: MembersOptions): Members {
         const member = idle.pop()
         if (member !== undefined) drop(member)
       }
+      for (let next = nextWaiter(); next !== undefined; next = nextWaiter()) {
+        const member = takeIdle(next.lane)
+        if (member === undefined) break
+        waiters.delete(next)
+        next.resolve(member)
+      }
       openMore()
     },
     dropIdle() {

@@ -4,7 +4,7 @@
 import { openConnection, type PgConnection } from './client.ts'
 import { PgError } from './errors.ts'
 import { runStatement } from './statement.ts'
-import { describeTarget, type PgTarget } from './target.ts'
+import { describeTarget, type PgTarget, samePlace } from './target.ts'
 
 /**
  * - `none`: the database itself
@@ -125,7 +125,7 @@ export async function checkPooler(options: {
 }): Promise<EndpointVerdicts> {
   const { main, direct, setting } = options
   if (setting === 'none' || setting === 'session') return { main: undefined, direct: undefined }
-  const same = placeOf(main) === placeOf(direct)
+  const same = samePlace(main, direct)
   const judged = setting === 'auto' ? await probePooler(main) : undefined
   const verdict = judged ?? { kind: 'transaction' as const, evidence: 'AUTHENTIK_POSTGRESQL__POOLER says so' }
   if (verdict.kind === 'statement') {
@@ -159,9 +159,4 @@ function needsDirect(main: PgTarget, verdict: PoolerVerdict): string {
   const session =
     verdict.kind === 'unclear' ? ', or AUTHENTIK_POSTGRESQL__POOLER=session if it does keep them' : ''
   return `${what}: messages between processes and migrations would silently fail there. Set AUTHENTIK_POSTGRESQL__DIRECT__HOST to the database itself${session}.`
-}
-
-/** Where a target leads; two with the same place are one endpoint. */
-function placeOf(target: PgTarget): string {
-  return JSON.stringify([target.hosts, target.database])
 }

@@ -59,3 +59,8 @@ export function describeTarget(target: PgTarget): string {
   const hosts = target.hosts.map(describeHost).join(',')
   return `${target.user}@${hosts}/${target.database} (sslmode=${target.sslmode})`
 }
+
+/** True when both lead to one database by one way: whatever stands in front of one stands in front of the other. */
+export function samePlace(a: PgTarget, b: PgTarget): boolean {
+  return JSON.stringify([a.hosts, a.database]) === JSON.stringify([b.hosts, b.database])
+}

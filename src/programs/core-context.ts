@@ -61,7 +61,9 @@ export async function openCore(options: CoreOptions): Promise<{ core: Core; inst
 
 /** The folder of media files; that of `npm start` goes with its other data. */
 function mediaDirectoryOf(settings: Settings): string {
-  const path = settings.get('AUTHENTIK_STORAGE__MEDIA__FILE__PATH')
-  if (path !== '') return resolve(path)
-  return settings.program === 'start' ? resolve(settings.get('POSTERN_DATA_DIR'), 'media') : ''
+  const name = 'AUTHENTIK_STORAGE__MEDIA__FILE__PATH'
+  if (settings.program === 'start' && !settings.isSet(name))
+    return resolve(settings.get('POSTERN_DATA_DIR'), 'media')
+  const path = settings.get(name)
+  return path === '' ? '' : resolve(path)
 }

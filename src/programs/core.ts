@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Registry } from 'prom-client'
+import { registerTaskRoutes } from '../core/api/task-routes.ts'
 import { createApp } from '../core/app.ts'
 import type { Core } from '../core/core.ts'
 import { createWebCertificates } from '../core/crypto/web-certificates.ts'
@@ -12,6 +13,7 @@ import { registerHubMetrics } from '../core/outposts/hub-metrics.ts'
 import { createInProcessLink } from '../core/outposts/in-process-link.ts'
 import { isKnownHost } from '../core/pages/known-host.ts'
 import { registerRoutes } from '../core/routes.ts'
+import { createCoreTasks } from '../core/tasks.ts'
 import { type AccessLog, accessFragment } from '../http/access-log.ts'
 import { answerOnSocket } from '../http/errors.ts'
 import { createHealth, type Readiness } from '../http/health.ts'
@@ -20,6 +22,7 @@ import { requestId } from '../http/request-id.ts'
 import { createTrustedPeers, publicRequest, type TrustedPeers } from '../http/trusted-peers.ts'
 import { errorText } from '../log.ts'
 import { inLane } from '../pg/lane.ts'
+import { registerTaskMetrics } from '../pg/tasks/metrics.ts'
 import { createOutpost, type Outpost } from '../proxy/outpost.ts'
 import type { Settings } from '../settings.ts'
 import { version } from '../version.ts'
@@ -51,6 +54,8 @@ export async function startCore(
     registry: Registry
     accessLog: AccessLog
     shutdown: Shutdown
+    /** `work`: background tasks run in this process too; `enqueue`: a worker elsewhere runs them */
+    tasks: 'enqueue' | 'work'
     /** runs with Core made and before anything listens, e.g. to add the demo */
     beforeListening?: (core: Core) => Promise<void>
   },
@@ -62,12 +67,16 @@ export async function startCore(
   await options.beforeListening?.(core)
 
   const app = createApp(core)
+  const { beat, leases } = database
+  const tasks = createCoreTasks({ core, beat, leases, role: options.tasks })
   const { media } = registerRoutes(app, core)
+  registerTaskRoutes(app, core, tasks)
   registerMediaMetrics({ registry: options.registry, media })
   await app.ready()
   shutdown.add('Core', () => app.close())
   const hub = createHub(core)
   shutdown.add('hub', () => hub.close())
+  registerTaskMetrics(options.registry, core.db, { version, log })
   registerHubMetrics({ registry: options.registry, hub, tenant: database.db.schema })
 
   const sessions = await openEmbeddedSessions({ settings, pool: database.pool, log })
@@ -121,6 +130,8 @@ export async function startCore(
   })
   shutdown.add('tunnels', () => outpost.drain())
   await outpost.start()
+  shutdown.add('tasks', () => tasks.close())
+  if (options.tasks === 'work') await tasks.start()
   return {
     core,
     outpost,

@@ -28,7 +28,7 @@ import type { PoolOptions, WatchedPool } from '../pg/pool.ts'
 import { createPool } from '../pg/pool.ts'
 import { checkPooler, type PoolerSetting } from '../pg/pooler.ts'
 import { createReplicas } from '../pg/replicas.ts'
-import type { PgTarget } from '../pg/target.ts'
+import { type PgTarget, samePlace } from '../pg/target.ts'
 import { version } from '../version.ts'
 import type { Shutdown } from './shutdown.ts'
 
@@ -76,8 +76,7 @@ export async function openDatabase(options: {
   shutdown: Shutdown
 }): Promise<Database> {
   const { targets, role, log, shutdown } = options
-  await whenReachable(targets.direct, log)
-  await checkPooler({ main: targets.main(), direct: targets.direct(), setting: targets.pooler ?? 'auto' })
+  await whenUsable(targets, log)
   const { applied } = await migrate({
     target: targets.direct(),
     schema: targets.schema,
@@ -129,8 +128,7 @@ export async function openDatabase(options: {
 
 /** Runs the migrations and nothing else. @returns ids that were applied */
 export async function migrateDatabase(targets: Targets, log: Log): Promise<number[]> {
-  await whenReachable(targets.direct, log)
-  await checkPooler({ main: targets.main(), direct: targets.direct(), setting: targets.pooler ?? 'auto' })
+  await whenUsable(targets, log)
   const { applied } = await migrate({
     target: targets.direct(),
     schema: targets.schema,
@@ -140,6 +138,14 @@ export async function migrateDatabase(targets: Targets, log: Log): Promise<numbe
     mode: 'apply',
   })
   return applied
+}
+
+/** Both endpoints answer, and the direct one keeps sessions. @throws PgError */
+async function whenUsable(targets: Targets, log: Log): Promise<void> {
+  const { main, direct } = targets
+  await whenReachable(direct, log)
+  if (!samePlace(main(), direct())) await whenReachable(main, log)
+  await checkPooler({ main: main(), direct: direct(), setting: targets.pooler ?? 'auto' })
 }
 
 /** @throws PgError once the cause is one that waiting does not heal, or after 60 s */

@@ -35,6 +35,7 @@ export async function startServer({ settings, log, accessLog, shutdown }: Start)
     log,
     accessLog,
     shutdown,
+    tasks: 'enqueue',
   })
   if (!running.setupCompleted)
     log.warning('the installation has no administrator password yet', {

@@ -14,7 +14,6 @@ import { type DataDirectory, openDataDirectory } from './start/data-directory.ts
 import { ensureDemo } from './start/demo-objects.ts'
 import { ensureProxyEnv } from './start/proxy-env.ts'
 import type { Start } from './start-context.ts'
-import { startWork } from './worker.ts'
 
 /** Starts everything; resolves once it serves and the banner is printed. @throws what ends the start */
 export async function start({ settings, log, accessLog, shutdown }: Start): Promise<void> {
@@ -59,13 +58,13 @@ export async function start({ settings, log, accessLog, shutdown }: Start): Prom
     log,
     accessLog,
     shutdown,
+    tasks: 'work',
     async beforeListening(core) {
       const outpost = await ensureDemo(core, data, { externalHost: demoUrl, internalHost: demo.url })
       if (outpost !== undefined)
         standalone = await ensureProxyEnv({ core, data, outpost, targets, adminTarget, baseUrl, log })
     },
   })
-  startWork({ core: running.core, log, shutdown })
   process.stdout.write(
     banner({
       coreUrl: baseUrl.origin,

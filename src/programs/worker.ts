@@ -1,16 +1,14 @@
-// Background work: in a process of its own, or inside `npm start`.
-import type { Core } from '../core/core.ts'
-import { sweepExpired } from '../core/outposts/housekeeping.ts'
+// Background work in a process of its own; `npm start` does it inside.
+import { startWorkerTasks } from '../core/tasks.ts'
 import { createMetricsListener, createRegistry } from '../http/metrics.ts'
 import { createTrustedPeers } from '../http/trusted-peers.ts'
-import { errorText, type Log } from '../log.ts'
+import { errorText } from '../log.ts'
+import { registerTaskMetrics } from '../pg/tasks/metrics.ts'
+import { version } from '../version.ts'
 import { openCore } from './core-context.ts'
 import { type Database, openDatabase } from './database.ts'
 import { bootstrapOf, targetsOf } from './server.ts'
-import type { Shutdown } from './shutdown.ts'
 import type { Start } from './start-context.ts'
-
-const sweepEveryMs = 60_000
 
 /** Starts a worker; resolves once it works. @throws what ends the start */
 export async function startWorker({ settings, log, shutdown }: Start): Promise<void> {
@@ -45,25 +43,8 @@ export async function startWorker({ settings, log, shutdown }: Start): Promise<v
     log,
     shutdown,
   })
-  startWork({ core, log, shutdown })
+  registerTaskMetrics(registry, core.db, { version, log })
+  const tasks = await startWorkerTasks({ core, beat: database.beat, leases: database.leases })
+  shutdown.add('tasks', () => tasks.close())
   log.info('worker is ready')
-}
-
-/** Begins the background work of this process; it ends with `shutdown`. */
-export function startWork({ core, log, shutdown }: { core: Core; log: Log; shutdown: Shutdown }): void {
-  const stop = new AbortController()
-  let running: Promise<void> = Promise.resolve()
-  const sweep = () => {
-    running = sweepExpired(core.db, { signal: stop.signal }).then(
-      () => {},
-      error => log.warning('clean-up failed, the next one tries again', { error }),
-    )
-  }
-  const timer = setInterval(sweep, sweepEveryMs)
-  sweep()
-  shutdown.add('background work', async () => {
-    clearInterval(timer)
-    stop.abort()
-    await running
-  })
 }

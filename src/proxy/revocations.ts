@@ -1,6 +1,7 @@
 // Sessions that end because Core says so: applied at once to memory and store, receipts sent back, and remembered by their number, so
 // that Core can repeat what was missed while nobody was connected.
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { LRUCache } from 'lru-cache'
 import { errorText, type Log } from '../log.ts'
 import { instruction } from '../wire/frames.ts'
 import type { OutpostLink } from '../wire/link.ts'
@@ -24,10 +25,17 @@ const repeatedMs = 24 * 3600_000
 const retryMs = 5000
 const maxPending = 10_000
 
+/** Differences between clocks, and between the beginning and the end of Core's transaction. */
+const toleranceMs = 2_000
+/** Core says the same twice when it is not sure; what was applied is only acknowledged again. */
+const rememberedMax = 10_000
+
 interface Pending {
   sid: string
   user: string
   id: number | null
+  /** ms since epoch; sessions of the user that were made later stay */
+  before: number | undefined
   receivedAt: number
 }
 
@@ -50,6 +58,8 @@ export function createRevocations(options: {
   let pending: Pending[] = []
   let retry: NodeJS.Timeout | null = null
   let closed = false
+  /** milliseconds each took, by number */
+  const applied = new LRUCache<number, number>({ max: rememberedMax })
 
   return {
     last: () => last,
@@ -58,8 +68,14 @@ export function createRevocations(options: {
       const user = typeof args.user === 'string' ? args.user : ''
       if ((sid === '' && user === '') || sid.length > 512 || user.length > 512) return
       const id = typeof args.id === 'number' && Number.isSafeInteger(args.id) ? args.id : null
+      const known = id === null ? undefined : applied.get(id)
+      if (id !== null && known !== undefined) {
+        acknowledge(id, known)
+        return
+      }
       headerLogins.forget(sid === '' ? { sub: user } : { sid })
-      void apply({ sid, user, id, receivedAt: performance.now() })
+      const before = typeof args.at === 'number' ? args.at + toleranceMs : undefined
+      void apply({ sid, user, id, before, receivedAt: performance.now() })
     },
     async connected() {
       const gap = seenAt === null ? Number.POSITIVE_INFINITY : now() - seenAt
@@ -83,9 +99,9 @@ export function createRevocations(options: {
   }
 
   async function apply(revocation: Pending): Promise<void> {
-    const { sid, user, id, receivedAt } = revocation
+    const { sid, user, id, before, receivedAt } = revocation
     try {
-      if (sid === '') await sessions.endByUser(user)
+      if (sid === '') await sessions.endByUser(user, undefined, before)
       else await sessions.endBySid(sid)
     } catch (error) {
       log.warning('a revocation could not be applied to the store yet', { error: errorText(error) })
@@ -95,13 +111,16 @@ export function createRevocations(options: {
     }
     if (id === null) return
     const ms = Math.round(performance.now() - receivedAt)
-    link.send({
-      instruction: instruction.providerSpecific,
-      args: { sub_type: 'session_end.applied', id, ms },
-    })
+    applied.set(id, ms)
+    acknowledge(id, ms)
     // A number below one that still waits must not be passed over: Core would never repeat that one.
     if (pending.every(other => other.id === null || other.id > id)) last = Math.max(last, id)
     keep(1000)
+  }
+
+  function acknowledge(id: number, ms: number): void {
+    const args = { sub_type: 'session_end.applied', id, ms }
+    link.send({ instruction: instruction.providerSpecific, args })
   }
 
   function again(): void {

@@ -150,9 +150,9 @@ export const settingsTable = {
   AUTHENTIK_STORAGE__MEDIA__FILE__PATH: {
     kind: 'string',
     default: '/data/media',
-    startDefault: '',
+    startDefault: '.postern/media',
     programs: core,
-    help: 'Folder of uploaded icons and logos; replicas share it. Empty = no uploads, or with `npm start` `media` in its data directory.',
+    help: 'Folder of uploaded icons and logos; replicas share it. Empty = no uploads. `npm start` takes `media` in POSTERN_DATA_DIR.',
   },
   AUTHENTIK_OUTPOSTS__SESSION_BACKEND: {
     kind: 'choice',

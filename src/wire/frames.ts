@@ -33,6 +33,8 @@ export interface SessionEndArgs {
   /** id of the revocation, for the receipt */
   id?: number
   user?: string
+  /** ms since epoch at which it was made: what is repeated later must not end what began after it */
+  at?: number
 }
 
 /** Receipt an outpost sends for a SESSION_END that carried an `id`. */

@@ -39,7 +39,7 @@ test('GHSA-7x63-xv5r-3p2x: the path that is judged is the one that was asked for
     ...{ 'x-original-url': 'https://app.example/public', 'x-forwarded-path': '/public' },
   }
   const claimed = await ask({ port, host: 'app.example', path: '/private', headers: claims })
-  assert.notEqual(claimed.status, 200)
+  assert.equal(claimed.status, 302)
   const stranger = await setUp(t, about, { trusted: createTrustedPeers([]) })
   for (const front of fronts.filter(one => one !== 'envoy')) {
     const reply = await judge(stranger.port, front, 'https://app.example/public')
@@ -69,16 +69,16 @@ test('GHSA-7rh7-c77v-6434, GHSA-pxq7-h93f-9jrg: a path without login is matched 
     for (const path of [
       '/private?/public',
       '/private?x=/public',
-      '/private%3f/public%23',
-      '/private;/public?',
-      '/private%23/../public',
+      '/private;x?y&/public',
+      '/private?%2fpublic',
     ])
       assert.notEqual(
         (await judge(port, front, `https://app.example${path}`)).status,
-        path.includes('?/') ? 200 : 0,
+        200,
         `${front} ${path}`,
       )
-    assert.notEqual((await judge(port, front, 'https://app.example/private#/public')).status, 200, front)
+    const fragment = await judge(port, front, 'https://app.example/private#/public')
+    assert.notEqual(fragment.status, 200, `${front}, behind a #`)
   }
 })
 

@@ -11,6 +11,14 @@ export interface Reply {
   url: string
 }
 
+export interface Challenge {
+  component: string
+  /** where a redirect leads */
+  to?: string
+  /** what an answer must repeat */
+  token?: string
+}
+
 interface Cookie {
   name: string
   value: string
@@ -31,6 +39,8 @@ export interface Client {
   visit(url: string): Promise<Reply>
   /** Opens `url`, signs in where that leads to the login page, and goes on to the end. */
   signIn(url: string, username: string, password: string): Promise<Reply>
+  /** What the flow page at that address is shown, or with `body` what comes after that answer. */
+  challenge(page: string, body?: object): Promise<Challenge>
   /** The same cookies, from now on its own. */
   copy(): Client
 }
@@ -79,31 +89,34 @@ export function createClient(cookies: Cookie[] = []): Client {
     }
   }
 
+  async function challengeOf(page: string, body?: object): Promise<Challenge> {
+    const { origin, hostname, pathname, search } = new URL(page)
+    const flow = /^\/if\/flow\/([^/]+)\/$/.exec(pathname)?.[1]
+    if (flow === undefined) throw new Error(`${page} is no flow page`)
+    const csrf = cookies.find(({ name, host }) => name === 'authentik_csrf' && host === hostname)
+    const answer = await ask(
+      `${origin}/api/v3/flows/executor/${flow}/?query=${encodeURIComponent(search.slice(1))}`,
+      {
+        method: body === undefined ? 'GET' : 'POST',
+        headers: { Accept: 'application/json', 'X-authentik-CSRF': csrf?.value ?? '', Origin: origin },
+        body: body === undefined ? undefined : JSON.stringify(body),
+      },
+    )
+    return JSON.parse(answer.body) as Challenge
+  }
+
   return {
     cookies,
     ask,
     visit,
+    challenge: challengeOf,
     async signIn(url, username, password) {
       const page = await visit(url)
-      const { origin, pathname, search } = new URL(page.url)
-      const flow = /^\/if\/flow\/([^/]+)\/$/.exec(pathname)?.[1]
-      if (flow === undefined)
-        throw new Error(`no login page: ${page.status} ${page.url}\n${page.body.slice(0, 500)}`)
-      const csrf = cookies.find(
-        ({ name, host }) => name === 'authentik_csrf' && host === new URL(origin).hostname,
-      )
-      const answer = await ask(
-        `${origin}/api/v3/flows/executor/${flow}/?query=${encodeURIComponent(search.slice(1))}`,
-        {
-          method: 'POST',
-          headers: { Accept: 'application/json', 'X-authentik-CSRF': csrf?.value ?? '', Origin: origin },
-          body: JSON.stringify({ component: 'ak-stage-identification', uid_field: username, password }),
-        },
-      )
-      const challenge = JSON.parse(answer.body) as { component?: string; to?: string }
+      const stage = { component: 'ak-stage-identification', uid_field: username, password }
+      const challenge = await challengeOf(page.url, stage)
       if (challenge.component !== 'xak-flow-redirect' || challenge.to === undefined)
-        throw new Error(`not signed in: ${answer.status} ${answer.body}`)
-      return visit(new URL(challenge.to, origin).href)
+        throw new Error(`not signed in: ${JSON.stringify(challenge)}`)
+      return visit(new URL(challenge.to, page.url).href)
     },
     copy: () => createClient(cookies.map(cookie => ({ ...cookie }))),
   }

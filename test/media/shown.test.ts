@@ -85,9 +85,11 @@ test('the logo, the icon and the background of a brand reach its pages and its f
     [light, { light, dark }, icon, null],
   )
 
-  await database.db.count(
-    sql`insert into flows (slug, name, title, designation) values ('in', 'in', 'In', 'authentication')`,
-  )
+  await database.db.count(sql`
+    with flow as (
+      insert into flows (slug, name, title, designation) values ('in', 'in', 'In', 'authentication') returning id
+    ), stage as (insert into stages (type, name, config) values ('deny', 'deny', '{}') returning id)
+    insert into flow_stage_bindings (flow_id, stage_id, "order") select flow.id, stage.id, 0 from flow, stage`)
   const page = async () => {
     const html = await (await fetch(`${origin}/if/flow/in/`)).text()
     const data = /<script type="application\/json" id="postern"[^>]*>(.*?)<\/script>/s.exec(html)?.[1] ?? ''

@@ -16,7 +16,7 @@ test('one file uploaded to four replicas at once is one file, and nobody reads a
   const people = [core.admin, ...replicas.map(replica => replica.as(core.admin.key))]
   const size = 2 * 1024 * 1024
   const file = png('shared', size)
-  const url = core.origin + `/media/public/${contentAddress(Buffer.from(await file.arrayBuffer()), 'png')}`
+  const url = `${core.origin}/media/public/${contentAddress(Buffer.from(await file.arrayBuffer()), 'png')}`
   let over = false
   let reads = 0
   const reading = (async () => {
@@ -81,9 +81,13 @@ test('a client that leaves in mid-upload leaves nothing', async t => {
   await new Promise(resolve => sent.write(Buffer.from(head, 'latin1'), resolve))
   await new Promise(resolve => sent.write(Buffer.alloc(1_000_000), resolve))
   sent.destroy()
-  await once(sent, 'close')
+  await new Promise(resolve => sent.once('close', resolve))
   assert.deepEqual((await core.admin.ask('GET', '/admin/file/')).body, [])
   assert.deepEqual(await filesIn(core.directory), [])
+  assert.deepEqual(
+    core.log.filter(line => line.level === 'error'),
+    [],
+  )
 })
 
 test('a writer killed in the middle leaves whole files, and what it left beside them goes', async t => {

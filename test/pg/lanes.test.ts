@@ -106,3 +106,16 @@ test('connections that die in the hands of one lane do not take its room with th
   assert.deepEqual(pool.state().waiting, 0)
   assert.ok(pool.figures.lost >= 15)
 })
+
+test('when a pool is made larger, those who wait get the connections that lie idle', async t => {
+  const pool = await poolOf(t, { max: 4, reservedForLogin: max => (max > 4 ? 1 : 3) })
+  const release = Promise.withResolvers<void>()
+  await inLane('login', () => Promise.all([1, 2, 3, 4].map(() => pool.query('select pg_sleep(0.05)'))))
+  const busy = [1, 2, 3].map(() => pool.transaction(() => release.promise))
+  await eventually(() => pool.state().waiting === 2 && pool.state().idle === 3)
+  pool.resize(5)
+  await eventually(() => pool.state().waiting === 0)
+  assert.equal(pool.figures.opened, 4)
+  release.resolve()
+  await Promise.all(busy)
+})

@@ -12,7 +12,7 @@ import { startBalancer } from './balancer.ts'
 import { startUpstream } from './harness.ts'
 import { createVisitor, type Visitor } from './visitor.ts'
 
-const people = Number(process.env.POSTERN_TEST_USERS ?? 40)
+const count = Number(process.env.POSTERN_TEST_USERS ?? 40)
 const replicas = 3
 
 interface Failure {
@@ -31,13 +31,15 @@ test('three replicas behind a random balancer: kills, a rolling restart and a re
 }, async t => {
   const postgres = await startDatabase(t)
   const { installation, apiToken } = await startCore(t, postgres.env)
+  const core = createApi(installation.coreUrl, apiToken)
+  const people = await createPeople(core)
   const outposts = await Promise.all(Array.from({ length: replicas }, () => startOutpost(t, installation)))
   const ports = outposts.map(({ url }) => Number(new URL(url).port))
   const balancer = await startBalancer(t, ports)
   const application = `http://crowd.localhost:${balancer}`
-  const core = createApi(installation.coreUrl, apiToken)
   await pointDemoAt(core, application, await startSite(t))
-  const visitors = await createVisitors(core, installation.coreUrl, application)
+  const about = { application, core: installation.coreUrl }
+  const visitors = people.map(person => createVisitor({ ...person, ...about }))
   // Every replica has fetched the new address: the first page sends people to a login instead of refusing the host.
   for (const port of ports) await untilKnown(port, `crowd.localhost:${balancer}`)
 
@@ -47,7 +49,6 @@ test('three replicas behind a random balancer: kills, a rolling restart and a re
     await work()
     // A request that was under way when the replica came back may still report what it met before.
     windows.push({ event, from, to: Date.now() + 2_500 })
-    console.error('WIN', event, from % 1e6, Date.now() % 1e6)
     await sleep(500)
   }
   const replace = async (at: number, signal: NodeJS.Signals) => {
@@ -57,29 +58,27 @@ test('three replicas behind a random balancer: kills, a rolling restart and a re
 
   const crowd = createCrowd(visitors)
   const running = crowd.run()
-  await crowd.untilSignedIn(people / 4)
+  await crowd.untilSignedIn(count / 4)
   await during('SIGKILL of a replica, in the middle of logins', () => replace(0, 'SIGKILL'))
-  await crowd.untilSignedIn(people)
+  await crowd.untilSignedIn(count)
   await during('SIGKILL of another replica', () => replace(1, 'SIGKILL'))
   for (let at = 0; at < replicas; at++)
     await during(`rolling restart ${at + 1}`, () => replace(at, 'SIGTERM'))
   await during('restart of PostgreSQL', () => postgres.restart())
   await sleep(3000)
   crowd.stop()
-  for (const o of outposts) console.error(o.program.output().split('\n').filter(l => !l.includes('"status":200')).slice(0,60).join('\n'))
-  console.error(installation.program.output().split('\n').filter(l => /warning|error/.test(l)).slice(0,30).join('\n'))
   const { pages, sockets, failures, redirects, logouts } = await running
 
   const outside = failures.filter(({ at }) => !windows.some(({ from, to }) => at >= from && at <= to))
   const other = failures.filter(({ status }) => status !== 502 && status !== 503)
   t.diagnostic(
-    `${people} people, ${pages} pages, ${sockets} WebSockets, ${failures.length} answers 502/503 during restarts, ${redirects} redirects of signed-in people, ${logouts} logouts`,
+    `${count} people, ${pages} pages, ${sockets} WebSockets, ${failures.length} answers 502/503 during restarts, ${redirects} redirects of signed-in people, ${logouts} logouts`,
   )
   assert.equal(redirects, 0)
   assert.equal(logouts, 0)
   assert.deepEqual(other, [])
   assert.deepEqual(outside, [], JSON.stringify(windows))
-  assert.ok(pages > people * 5 && sockets > people)
+  assert.ok(pages > count * 5 && sockets > count)
 })
 
 /** PostgreSQL of its own, which can be restarted. */
@@ -142,15 +141,14 @@ async function startSite(t: TestContext): Promise<string> {
   return url
 }
 
-async function createVisitors(core: Api, coreUrl: string, application: string): Promise<Visitor[]> {
+async function createPeople(core: Api): Promise<{ name: string; password: string; address: string }[]> {
   const password = randomBytes(12).toString('base64url')
   return Promise.all(
-    Array.from({ length: people }, async (_, at) => {
+    Array.from({ length: count }, async (_, at) => {
       const name = `visitor-${at}`
       const { pk } = await core('POST', 'core/users/', { username: name, name, path: 'users' })
       await core('POST', `core/users/${pk}/set_password/`, { password })
-      const address = `198.18.${at >> 8}.${(at & 255) + 1}`
-      return createVisitor({ name, password, address, application, core: coreUrl })
+      return { name, password, address: `198.18.${at >> 8}.${(at & 255) + 1}` }
     }),
   )
 }
@@ -174,7 +172,7 @@ function createCrowd(visitors: Visitor[]) {
 
   async function visit(visitor: Visitor): Promise<void> {
     await visitor.signIn()
-    signedIn.add(visitor); console.error('IN', visitor.name, Date.now() % 1e6)
+    signedIn.add(visitor)
     for (let round = 0; !over; round++) {
       const { status, body, cleared } = await visitor.read()
       if (cleared.length > 0) counted.logouts++
@@ -192,7 +190,7 @@ function createCrowd(visitors: Visitor[]) {
   }
 
   function note(status: number): void {
-    if (status === 302 || status === 401) { if (counted.redirects++ < 20) console.error('REDIR', Date.now() % 1e6, status) }
+    if (status === 302 || status === 401) counted.redirects++
     else failures.push({ at: Date.now(), status })
   }
 

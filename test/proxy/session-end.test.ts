@@ -118,6 +118,22 @@ test('SESSION_END of a user ends all sessions of that user and nobody else', asy
   assert.equal((await other.get('https://app.example/')).status, 200)
 })
 
+test('what Core says again about a user, to an outpost that starts or twice, does not end what began after it', async t => {
+  const { browser, core } = await setUp(t)
+  const at = Date.now() - 10_000
+  await browser.visit('https://app.example/')
+  core.push(4, { type: 'event.session.end', session_id: '', user: core.user.sub, id: 5, at })
+  await until(() => core.sent.length === 1, 'the receipt')
+  assert.equal((await browser.get('https://app.example/')).status, 200)
+  core.push(4, { type: 'event.session.end', session_id: '', user: core.user.sub, id: 6, at: Date.now() })
+  await until(async () => (await browser.get('https://app.example/')).status === 302, 'the session to end')
+  browser.cookies.clear()
+  await browser.visit('https://app.example/')
+  core.push(4, { type: 'event.session.end', session_id: '', user: core.user.sub, id: 6, at: Date.now() })
+  await until(() => core.sent.length === 3, 'another receipt')
+  assert.equal((await browser.get('https://app.example/')).status, 200, 'the same revocation once more')
+})
+
 test('while the store is away a signed-in user gets 503 with Retry-After, a stranger the normal login; it heals by itself', async t => {
   const upstream = await startUpstream(t)
   const core = createFakeCore([fakeProvider({ mode: 'proxy', internal_host: upstream.url })])

@@ -79,6 +79,17 @@ export function storeConformance(name: string, open: (t: TestContext) => Promise
       await assertLeft(store, others, mine)
     })
 
+    property('a user is ended up to a time: later sessions stay', async ({ store }) => {
+      const userHash = randomBytes(32)
+      const moment = Date.now()
+      const [before, at, after] = [-1, 0, 1].map(ms =>
+        someRecord({ userHash, createdAt: new Date(moment + ms) }),
+      )
+      for (const record of [before, at, after]) await store.save(record!)
+      assert.equal(await store.deleteByUser(userHash, undefined, new Date(moment)), 2)
+      await assertLeft(store, [after!], [before!, at!])
+    })
+
     property('a user is ended at one provider or at all', async ({ store }) => {
       const userHash = randomBytes(32)
       const first = someRecord({ userHash })

@@ -33,6 +33,7 @@ test('every actor has a schedule that can be read, and a description', async t =
     'certificate_expiry',
     'clean_expired_models',
     'clean_proxy_sessions',
+    'outpost_service_connection_monitor',
     'outpost_token_ensurer',
     'task_figures',
     'task_history',

@@ -24,7 +24,14 @@ export function registerMediaRoutes(app: CoreApp, core: Core): MediaFigures {
     handler: sendMedia,
   })
   app.addHook('onReady', async () => {
-    await prepareMediaDirectory(core.mediaDirectory)
+    if (core.mediaDirectory === '') return
+    await prepareMediaDirectory(core.mediaDirectory).catch(error =>
+      core.log.warning('files cannot be uploaded: the media folder cannot be written', {
+        directory: core.mediaDirectory,
+        setting: 'AUTHENTIK_STORAGE__MEDIA__FILE__PATH',
+        error: errorText(error),
+      }),
+    )
     // Nobody waits for what crashed writers left behind.
     store
       .sweep()

@@ -65,9 +65,19 @@ export async function canSaveMedia(directory: string): Promise<boolean> {
   )
 }
 
-/** Creates the folder if it can; whether that went well is for `canSaveMedia` to say. */
+/**
+ * Creates the folder where its parent is there: a volume that is not mounted is not made up for.
+ * @throws the system's error when files cannot be saved in it
+ */
 export async function prepareMediaDirectory(directory: string): Promise<void> {
-  if (directory !== '') await mkdir(directory, { recursive: true }).catch(() => undefined)
+  await ensureFolder(directory)
+  await access(directory, constants.W_OK | constants.X_OK)
+}
+
+async function ensureFolder(path: string): Promise<void> {
+  await mkdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error
+  })
 }
 
 function pathOf(directory: string, address: string): string {
@@ -78,7 +88,8 @@ function pathOf(directory: string, address: string): string {
 
 async function stage(path: string, bytes: Uint8Array): Promise<StagedFile> {
   const folder = dirname(path)
-  await mkdir(folder, { recursive: true })
+  await ensureFolder(dirname(folder))
+  await ensureFolder(folder)
   const staged = join(folder, `.upload-${randomBytes(8).toString('hex')}.tmp`)
   const discard = () => unlink(staged).catch(() => undefined)
   try {

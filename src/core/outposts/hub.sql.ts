@@ -101,12 +101,15 @@ export async function revisionsOf(db: Queryable, ids: string[]): Promise<Map<str
 
 export interface RevocationRow {
   id: number
+  /** ms since epoch */
+  at: number
   session_id: string
   user_uid: string | null
 }
 
 interface RawRevocation {
   id: string
+  at: Date
   session_id: string
   user_uid: string | null
 }
@@ -115,7 +118,7 @@ export async function revocationsByIds(db: Queryable, ids: number[]): Promise<Re
   return numbered(
     await db.rows<RawRevocation>(
       sql`
-      select id, session_id, user_uid from ${db.t('revocations')}
+      select id, created_at as at, session_id, user_uid from ${db.t('revocations')}
       where id = any(${ids}::bigint[]) and ${canBeTold} order by id`,
       { retry: true },
     ),
@@ -131,7 +134,7 @@ export async function revocationsAfter(
 ): Promise<RevocationRow[]> {
   return numbered(
     await db.rows<RawRevocation>(sql`
-      select id, session_id, user_uid from ${db.t('revocations')}
+      select id, created_at as at, session_id, user_uid from ${db.t('revocations')}
       where (id > ${after}::bigint or (${overlap}::boolean and created_at > ${justNow}))
         and created_at > now() - interval '24 hours' and ${canBeTold}
       order by id limit ${limit}`),
@@ -142,7 +145,7 @@ export async function revocationsAfter(
 export async function revocationsWithin(db: Queryable, seconds: number): Promise<RevocationRow[]> {
   return numbered(
     await db.rows<RawRevocation>(sql`
-      select id, session_id, user_uid from ${db.t('revocations')}
+      select id, created_at as at, session_id, user_uid from ${db.t('revocations')}
       where created_at > now() - least(${seconds}::float8, 86400) * interval '1 second'
         and ${canBeTold}
       order by id`),
@@ -150,7 +153,7 @@ export async function revocationsWithin(db: Queryable, seconds: number): Promise
 }
 
 function numbered(rows: RawRevocation[]): RevocationRow[] {
-  return rows.map(row => ({ ...row, id: Number(row.id) }))
+  return rows.map(row => ({ ...row, id: Number(row.id), at: row.at.getTime() }))
 }
 
 export interface Receipt {

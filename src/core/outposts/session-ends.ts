@@ -97,7 +97,8 @@ function tell(link: Link, row: RevocationRow, text: string): void {
 }
 
 function frameOf(row: RevocationRow): string {
-  const args: SessionEndArgs = { type: 'event.session.end', session_id: row.session_id, id: row.id }
+  const { id, session_id, at } = row
+  const args: SessionEndArgs = { type: 'event.session.end', session_id, id, at }
   if (row.user_uid !== null) args.user = row.user_uid
   return JSON.stringify({ instruction: instruction.sessionEnd, args })
 }

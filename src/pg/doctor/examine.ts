@@ -2,7 +2,7 @@
 import { errorText } from '../../log.ts'
 import { openConnection, type PgConnection } from '../client.ts'
 import type { Migration } from '../migrations.ts'
-import { describeTarget, type PgTarget } from '../target.ts'
+import { describeTarget, type PgTarget, samePlace } from '../target.ts'
 import { checkClock, checkPoolers, checkTls } from './connection.ts'
 import { attempt, error, type Finding, ok, warning } from './finding.ts'
 import { checkReplicas } from './replicas.ts'
@@ -27,7 +27,7 @@ export async function examine(patient: Patient): Promise<Finding[]> {
   const { main, direct, schema } = patient
   const settings = patient.idleSettings.map(text => warning('settings', text, 'remove it'))
   if (settings.length === 0) settings.push(ok('settings', 'none that has no effect'))
-  const same = JSON.stringify([main.hosts, main.database]) === JSON.stringify([direct.hosts, direct.database])
+  const same = samePlace(main, direct)
   const opened: PgConnection[] = []
   const open = async (target: PgTarget) => {
     const connection = await openConnection(target, { applicationName: 'postern-doctor' })

@@ -7,12 +7,15 @@ export interface Subject {
   clientId: string
   sid: string | null
   user: string
+  /** ms since epoch */
+  createdAt: number
 }
 
 export type Eviction =
   | { by: 'key'; key: string }
   | { by: 'sid'; sid: string }
-  | { by: 'user'; user: string; clientId?: string }
+  /** `before`: ms since epoch, sessions made later stay */
+  | { by: 'user'; user: string; clientId?: string; before?: number }
   | { by: 'provider'; clientId: string }
   | { by: 'all' }
 
@@ -23,6 +26,7 @@ export function subjectOf(record: Omit<SessionRecord, 'sealed'>): Subject {
     clientId: record.clientId,
     sid: record.sidHash?.toString('hex') ?? null,
     user: record.userHash.toString('hex'),
+    createdAt: record.createdAt.getTime(),
   }
 }
 
@@ -36,7 +40,8 @@ export function ends(eviction: Eviction, subject: Subject): boolean {
     case 'user':
       return (
         subject.user === eviction.user &&
-        (eviction.clientId === undefined || subject.clientId === eviction.clientId)
+        (eviction.clientId === undefined || subject.clientId === eviction.clientId) &&
+        (eviction.before === undefined || subject.createdAt <= eviction.before)
       )
     case 'provider':
       return subject.clientId === eviction.clientId

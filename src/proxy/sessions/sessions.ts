@@ -53,7 +53,8 @@ export interface Sessions {
   /** Each evicts from memory at once, then deletes from the store; returns how many were deleted there. @throws StoreUnavailable */
   endSession(provider: SessionProvider, cookieValue: string): Promise<number>
   endBySid(sid: string): Promise<number>
-  endByUser(sub: string, clientId?: string): Promise<number>
+  /** @param createdBefore ms since epoch; sessions made later stay */
+  endByUser(sub: string, clientId?: string, createdBefore?: number): Promise<number>
   endByProvider(clientId: string): Promise<number>
   endAll(): Promise<number>
   /** Registers an open WebSocket or stream: re-read once per lease with all others in one statement, `cut` when gone or expired. @returns a function that forgets it */
@@ -261,11 +262,12 @@ export function createSessions(options: {
       const sidHash = sha256(sid)
       return end({ by: 'sid', sid: sidHash.toString('hex') }, () => store.deleteBySid(sidHash))
     },
-    endByUser: async (sub, clientId) => {
+    endByUser: async (sub, clientId, before) => {
       if (sub === '') return 0
       const userHash = sha256(sub)
-      const eviction: Eviction = { by: 'user', user: userHash.toString('hex'), clientId }
-      return end(eviction, () => store.deleteByUser(userHash, clientId))
+      const eviction: Eviction = { by: 'user', user: userHash.toString('hex'), clientId, before }
+      const createdBefore = before === undefined ? undefined : new Date(before)
+      return end(eviction, () => store.deleteByUser(userHash, clientId, createdBefore))
     },
     endByProvider: clientId => end({ by: 'provider', clientId }, () => store.deleteByProvider(clientId)),
     endAll: () => end({ by: 'all' }, () => store.deleteAll()),

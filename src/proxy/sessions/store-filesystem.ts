@@ -19,6 +19,7 @@ interface IndexEntry {
   clientId: string
   sid: string | null
   user: string
+  createdAt: number
   expiresAt: number
 }
 
@@ -71,10 +72,14 @@ export function createFilesystemStore(options: { directory: string; now?: () => 
       const sid = sidHash.toString('hex')
       return removeWhere(entry => entry.sid === sid)
     },
-    deleteByUser: async (userHash, clientId) => {
+    deleteByUser: async (userHash, clientId, createdBefore) => {
+      const latest = createdBefore?.getTime() ?? Number.POSITIVE_INFINITY
       const user = userHash.toString('hex')
       return removeWhere(
-        entry => entry.user === user && (clientId === undefined || entry.clientId === clientId),
+        entry =>
+          entry.user === user &&
+          (clientId === undefined || entry.clientId === clientId) &&
+          entry.createdAt <= latest,
       )
     },
     deleteByProvider: async clientId => removeWhere(entry => entry.clientId === clientId),
@@ -129,6 +134,7 @@ function indexEntry(record: SessionRecord): IndexEntry {
     clientId: record.clientId,
     sid: record.sidHash?.toString('hex') ?? null,
     user: record.userHash.toString('hex'),
+    createdAt: record.createdAt.getTime(),
     expiresAt: record.expiresAt.getTime(),
   }
 }

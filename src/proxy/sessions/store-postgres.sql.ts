@@ -90,16 +90,21 @@ export async function deleteBySid(db: PgStatement, table: string, sidHash: Buffe
   return (await db.query(`delete from ${table} where sid_hash = $1`, [sidHash], short)).rowCount
 }
 
-/** @param clientId null: at every provider */
+/**
+ * @param clientId null: at every provider
+ * @param createdBefore null: whenever they were made
+ */
 export async function deleteByUser(
   db: PgStatement,
   table: string,
   userHash: Buffer,
   clientId: string | null,
+  createdBefore: Date | null,
 ): Promise<number> {
   const { rowCount } = await db.query(
-    `delete from ${table} where user_hash = $1 and ($2::text is null or client_id = $2)`,
-    [userHash, clientId],
+    `delete from ${table} where user_hash = $1 and ($2::text is null or client_id = $2)
+        and ($3::timestamptz is null or created_at <= $3::timestamptz)`,
+    [userHash, clientId, createdBefore?.toISOString() ?? null],
     short,
   )
   return rowCount

@@ -33,8 +33,10 @@ export function createPostgresStore(options: { pool: PgPool; schema: string }): 
     },
     deleteByKey: keyHash => available(() => statements.deleteByKey(pool, table, keyHash)),
     deleteBySid: sidHash => available(() => statements.deleteBySid(pool, table, sidHash)),
-    deleteByUser: (userHash, clientId) =>
-      available(() => statements.deleteByUser(pool, table, userHash, clientId ?? null)),
+    deleteByUser: (userHash, clientId, createdBefore) =>
+      available(() =>
+        statements.deleteByUser(pool, table, userHash, clientId ?? null, createdBefore ?? null),
+      ),
     deleteByProvider: clientId => available(() => statements.deleteByProvider(pool, table, clientId)),
     deleteAll: () => available(() => statements.deleteEverything(pool, table)),
     cleanUp: () => available(() => cleanUp(pool, schema)),

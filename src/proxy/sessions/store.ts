@@ -38,7 +38,8 @@ export interface SessionStore {
   /** Each returns how many sessions ended. @throws StoreUnavailable */
   deleteByKey(keyHash: Buffer): Promise<number>
   deleteBySid(sidHash: Buffer): Promise<number>
-  deleteByUser(userHash: Buffer, clientId?: string): Promise<number>
+  /** @param createdBefore sessions made later stay */
+  deleteByUser(userHash: Buffer, clientId?: string, createdBefore?: Date): Promise<number>
   deleteByProvider(clientId: string): Promise<number>
   /** Everything; only the filesystem store is ever asked (gap in revocations longer than Core keeps them). */
   deleteAll(): Promise<number>
