@@ -17,6 +17,7 @@ import {
 } from '../oidc/browser.ts'
 import { answerAt, challengeAt, consentFlow } from '../oidc/consent.ts'
 import { addClient, addUser, startCore } from '../oidc/core-app.ts'
+import { connect, refusalOf } from '../outposts/socket.ts'
 import {
   addCertificate,
   addOutpost,
@@ -138,6 +139,17 @@ test('the token of an outpost opens its own outpost and providers, and nothing e
     const { status } = await core.ask(mine.key, method, path, body)
     assert.ok(status === 403 || status === 404, `${method} ${path} ${status}`)
   }
+})
+
+test('who may only look at outposts cannot pose as one, to end sessions or to report them ended', async t => {
+  const core = await startHub(t)
+  const outpost = await addOutpost(core, 'edge', [await addProxyProvider(core, 'own')])
+  const path = `/ws/outpost/${outpost.id}/`
+  const view = 'authentik_outposts.view_outpost'
+  const viewer = await addPerson(core, 'viewer', [view])
+  assert.equal(await refusalOf(core, path, { authorization: `Bearer ${viewer.key}` }), 403)
+  const keeper = await addPerson(core, 'keeper', [view, 'authentik_outposts.change_outpost'])
+  for (const key of [outpost.key, keeper.key]) await (await connect(t, core, { ...outpost, key })).close()
 })
 
 test('a page on a sibling host, which the browser counts as the same site, can neither write nor sign out', async t => {

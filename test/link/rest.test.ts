@@ -209,7 +209,7 @@ test('an answer that lacks something is an error that names the field, never hal
     [{ cookie_secret: '' }, /results\[1\] cookie_secret is empty/],
     [{ client_secret: null }, /results\[1\] client_secret must be a text/],
     [{ external_host: undefined }, /external_host must be a text, but is undefined/],
-    [{ mode: 'other' }, /mode must be one of proxy, forward_single, forward_domain/],
+    [{ mode: 7 }, /mode must be a text/],
     [{ oidc_configuration: null }, /oidc_configuration must be an object/],
     [{ scopes_to_request: ['a', 1] }, /scopes_to_request must be a list of texts/],
     [{ certificate: '../../x' }, /certificate must be a UUID/],

@@ -75,7 +75,7 @@ export async function prepareMediaDirectory(directory: string): Promise<void> {
 }
 
 async function ensureFolder(path: string): Promise<void> {
-  await mkdir(path).catch((error: NodeJS.ErrnoException) => {
+  await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error
   })
 }

@@ -9,7 +9,10 @@ export interface LinkedOutpost {
   config: Record<string, unknown>
 }
 
-/** The outpost, if the caller may view it. */
+/**
+ * The outpost, if the caller may view it and speaks for it: its own account, or somebody who may change it. Merely to view it is not
+ * enough, since a link ends sessions and reports which of them have ended.
+ */
 export async function findLinkedOutpost(
   db: Queryable,
   principal: Principal,
@@ -17,7 +20,8 @@ export async function findLinkedOutpost(
 ): Promise<LinkedOutpost | undefined> {
   return db.first<LinkedOutpost>(sql`
     select o.id, o.name, o.config from ${db.t('outposts')} o
-    where o.id = ${id} and ${visibleTo(db, principal, 'authentik_outposts.view_outpost', sql`o.id`)}`)
+    where o.id = ${id} and ${visibleTo(db, principal, 'authentik_outposts.view_outpost', sql`o.id`)}
+      and (o.user_id = ${principal.user.id} or ${visibleTo(db, principal, 'authentik_outposts.change_outpost', sql`o.id`)})`)
 }
 
 /** Revocations an outpost can be told about: the end of a provider reaches it as a change of configuration. */
