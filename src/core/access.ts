@@ -76,7 +76,7 @@ export function loadSession(core: Core, request: FastifyRequest): Promise<Browse
         core.db,
         session.id,
         request.client.clientAddress,
-        request.headers['user-agent'] ?? '',
+        (request.headers['user-agent'] ?? '').slice(0, 512),
       )
     return session ?? null
   })()

@@ -1,4 +1,6 @@
 // Core's Fastify instance: what happens to every request before and after its handler. Routes are listed in routes.ts.
+
+import type { ServerResponse } from 'node:http'
 import formbody from '@fastify/formbody'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
@@ -43,10 +45,25 @@ export function createApp(core: Core) {
     if (request.url.startsWith('/api/')) reply.header('Cache-Control', 'no-store')
   })
   // Before validation: who may not call a route learns nothing about its parameters.
+  app.addHook('onSend', async (_request, reply, payload) => {
+    rememberSize(reply.raw, payload)
+  })
   app.addHook('preValidation', request => checkAccess(core, request))
   app.setNotFoundHandler({}, (_request, reply) => reply.code(404).send({ detail: 'Not found.' }))
   app.setErrorHandler((error, request, reply) => answerError(core, error, request, reply))
   return app
+}
+
+const bodySizes = new WeakMap<ServerResponse, number>()
+
+/** Bytes of an answer's body, for the access line; 0 for one that was streamed. */
+export function bodySize(response: ServerResponse): number {
+  return bodySizes.get(response) ?? 0
+}
+
+function rememberSize(response: ServerResponse, payload: unknown): void {
+  if (typeof payload === 'string') bodySizes.set(response, Buffer.byteLength(payload))
+  else if (Buffer.isBuffer(payload)) bodySizes.set(response, payload.length)
 }
 
 function decorate(app: FastifyInstance): void {

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Registry } from 'prom-client'
 import { registerTaskRoutes } from '../core/api/task-routes.ts'
-import { createApp } from '../core/app.ts'
+import { bodySize, createApp } from '../core/app.ts'
 import type { Core } from '../core/core.ts'
 import { createWebCertificates } from '../core/crypto/web-certificates.ts'
 import { registerMediaMetrics } from '../core/media/media-metrics.ts'
@@ -17,21 +17,19 @@ import { createCoreTasks } from '../core/tasks.ts'
 import { type AccessLog, accessFragment } from '../http/access-log.ts'
 import { answerOnSocket } from '../http/errors.ts'
 import { createHealth, type Readiness } from '../http/health.ts'
-import { createListener, type Listener } from '../http/listener.ts'
 import { requestId } from '../http/request-id.ts'
 import { createTrustedPeers, publicRequest, type TrustedPeers } from '../http/trusted-peers.ts'
 import { errorText } from '../log.ts'
 import { inLane } from '../pg/lane.ts'
 import { registerTaskMetrics } from '../pg/tasks/metrics.ts'
 import { createOutpost, type Outpost } from '../proxy/outpost.ts'
-import type { Settings } from '../settings.ts'
 import { version } from '../version.ts'
 import { type CoreOptions, openCore } from './core-context.ts'
 import type { Database } from './database.ts'
 import { laneOf } from './lane-of.ts'
+import { openListeners } from './listeners.ts'
 import { openEmbeddedSessions } from './sessions.ts'
 import type { Shutdown } from './shutdown.ts'
-import { defaultCertificate } from './tls.ts'
 
 export interface RunningCore {
   core: Core
@@ -41,8 +39,6 @@ export interface RunningCore {
   /** true when this start created the installation */
   firstStart: boolean
   setupCompleted: boolean
-  /** the addresses as bound */
-  addresses: { http: readonly { host: string; port: number }[] }
 }
 
 /**
@@ -113,20 +109,13 @@ export async function startCore(
       answerOnSocket(socket, 404)
     },
     trusted,
-    proxyProtocol: true,
-    log,
   }
-  const http = await createListener({
-    name: 'HTTP',
-    setting: 'AUTHENTIK_LISTEN__HTTP',
-    listen: settings.get('AUTHENTIK_LISTEN__HTTP'),
-    ...serve,
-  })
-  shutdown.add('HTTP listener', () => http.close())
-  const https = await startHttps(settings, core, outpost, serve, shutdown)
+  const certificates = await createWebCertificates(core)
+  shutdown.add('web certificates', () => certificates.close())
+  const listeners = await openListeners(options, serve, name => outpost.sni(name) ?? certificates.find(name))
   // Links of outposts are sockets of these listeners: while requests end, they are told to come back elsewhere.
   shutdown.add('listeners and links', async () => {
-    await Promise.all([http.close(), https?.close(), hub.close()])
+    await Promise.all([...listeners.map(listener => listener.close()), hub.close()])
   })
   shutdown.add('tunnels', () => outpost.drain())
   await outpost.start()
@@ -138,37 +127,7 @@ export async function startCore(
     ready,
     firstStart: installation.created,
     setupCompleted: installation.setupCompleted,
-    addresses: { http: http.addresses },
   }
-}
-
-/** The TLS listener: an application's certificate by name, else a brand's, else the installation's own self-signed one. */
-async function startHttps(
-  settings: Settings,
-  core: Core,
-  outpost: Outpost,
-  serve: Pick<
-    Parameters<typeof createListener>[0],
-    'handler' | 'upgrade' | 'trusted' | 'proxyProtocol' | 'log'
-  >,
-  shutdown: Shutdown,
-): Promise<Listener | undefined> {
-  const listen = settings.get('AUTHENTIK_LISTEN__HTTPS')
-  if (listen.length === 0) return undefined
-  const certificates = await createWebCertificates(core)
-  shutdown.add('web certificates', () => certificates.close())
-  const https = await createListener({
-    name: 'HTTPS',
-    setting: 'AUTHENTIK_LISTEN__HTTPS',
-    listen,
-    tls: {
-      ...(await defaultCertificate()),
-      sni: name => outpost.sni(name) ?? certificates.find(name),
-    },
-    ...serve,
-  })
-  shutdown.add('HTTPS listener', () => https.close())
-  return https
 }
 
 /** Ready = the database answers, the bus hears, the outpost serves. */
@@ -202,7 +161,7 @@ function logged(
         requestId: requestId(request),
         runtimeMs: performance.now() - began,
         scheme: client.scheme,
-        size: Number(response.getHeader('content-length') ?? 0),
+        size: bodySize(response),
         status: response.statusCode,
         fragment: accessFragment({ userAgent: request.headers['user-agent'] ?? '' }),
       })

@@ -3,7 +3,6 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Registry } from 'prom-client'
 import type { Log } from '../log.ts'
 import { type Admission, admit } from '../pg/admission.ts'
@@ -14,11 +13,9 @@ import type { Bus } from '../pg/bus.ts'
 import { createBus } from '../pg/bus.ts'
 import { type Cache, createCache } from '../pg/cache.ts'
 import { createCacheSweeper } from '../pg/cache-sweeper.ts'
-import { openConnection } from '../pg/client.ts'
 import type { Db } from '../pg/db.ts'
 import { createDb } from '../pg/db.ts'
 import { createDirect } from '../pg/direct.ts'
-import { isUnavailable } from '../pg/errors.ts'
 import type { Leases } from '../pg/leases.ts'
 import { createLeases } from '../pg/leases.ts'
 import { registerDatabaseMetrics } from '../pg/metrics.ts'
@@ -30,6 +27,7 @@ import { checkPooler, type PoolerSetting } from '../pg/pooler.ts'
 import { createReplicas } from '../pg/replicas.ts'
 import { type PgTarget, samePlace } from '../pg/target.ts'
 import { version } from '../version.ts'
+import { whenReachable } from './reachable.ts'
 import type { Shutdown } from './shutdown.ts'
 
 export interface Targets {
@@ -59,7 +57,6 @@ export interface Database {
   cache: Cache
 }
 
-const unreachableForMs = 60_000
 export const migrationsDirectory = join(import.meta.dirname, '../../migrations')
 
 /**
@@ -146,20 +143,4 @@ async function whenUsable(targets: Targets, log: Log): Promise<void> {
   await whenReachable(direct, log)
   if (!samePlace(main(), direct())) await whenReachable(main, log)
   await checkPooler({ main: main(), direct: direct(), setting: targets.pooler ?? 'auto' })
-}
-
-/** @throws PgError once the cause is one that waiting does not heal, or after 60 s */
-export async function whenReachable(target: () => PgTarget, log: Log): Promise<void> {
-  const giveUpAt = Date.now() + unreachableForMs
-  for (let pause = 250; ; pause = Math.min(pause * 2, 5000)) {
-    try {
-      const connection = await openConnection(target(), { applicationName: 'postern-start' })
-      connection.drop()
-      return
-    } catch (error) {
-      if (!isUnavailable(error) || Date.now() + pause > giveUpAt) throw error
-      log.warning('waiting for PostgreSQL', { error })
-      await sleep(pause)
-    }
-  }
 }

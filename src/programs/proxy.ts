@@ -2,16 +2,15 @@
 // answered, so that a taken port ends the start at once; until the first configuration requests get 503.
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { createListener } from '../http/listener.ts'
-import { createMetricsListener, createRegistry } from '../http/metrics.ts'
+import { createRegistry } from '../http/metrics.ts'
 import { createTrustedPeers } from '../http/trusted-peers.ts'
 import { createConfigurationFile } from '../proxy/kept-configuration.ts'
 import { createOutpost } from '../proxy/outpost.ts'
 import { createWsLink } from '../proxy/ws-link.ts'
 import { version } from '../version.ts'
+import { openListeners, openMetrics } from './listeners.ts'
 import { openStandaloneSessions, outpostDirectory, sessionDirectory } from './sessions.ts'
 import type { Start } from './start-context.ts'
-import { defaultCertificate } from './tls.ts'
 
 /** Starts the outpost; resolves once it serves. @throws what ends the start */
 export async function startProxy({ settings, log, accessLog, shutdown }: Start): Promise<void> {
@@ -48,48 +47,19 @@ export async function startProxy({ settings, log, accessLog, shutdown }: Start):
       log,
     }),
   })
-  const metrics = await createMetricsListener({
-    listen: settings.get('AUTHENTIK_LISTEN__METRICS'),
-    setting: 'AUTHENTIK_LISTEN__METRICS',
-    registry,
-    ready: () => outpost.ready(),
-    log,
-  })
-  shutdown.add('metrics listener', () => metrics.close({ graceMs: 0 }))
+  await openMetrics({ settings, log, shutdown }, () => outpost.ready(), registry)
   shutdown.add('outpost', () => outpost.close())
 
   const serve = {
-    handler: (
-      request: Parameters<typeof outpost.handle>[0],
-      response: Parameters<typeof outpost.handle>[1],
-    ) => {
+    handler: (...[request, response]: Parameters<typeof outpost.handle>) => {
       outpost.handle(request, response)
     },
     upgrade: (...[request, socket, head]: Parameters<typeof outpost.upgrade>) => {
       outpost.upgrade(request, socket, head)
     },
     trusted,
-    proxyProtocol: true,
-    log,
   }
-  const http = await createListener({
-    name: 'HTTP',
-    setting: 'AUTHENTIK_LISTEN__HTTP',
-    listen: settings.get('AUTHENTIK_LISTEN__HTTP'),
-    ...serve,
-  })
-  shutdown.add('HTTP listener', () => http.close())
-  const secure = settings.get('AUTHENTIK_LISTEN__HTTPS')
-  if (secure.length > 0) {
-    const https = await createListener({
-      name: 'HTTPS',
-      setting: 'AUTHENTIK_LISTEN__HTTPS',
-      listen: secure,
-      tls: { ...(await defaultCertificate()), sni: name => outpost.sni(name) },
-      ...serve,
-    })
-    shutdown.add('HTTPS listener', () => https.close())
-  }
+  await openListeners({ settings, log, shutdown }, serve, name => outpost.sni(name))
   shutdown.add('tunnels', () => outpost.drain())
   await outpost.start()
   log.info('outpost is ready', { applications: outpost.status().applications })

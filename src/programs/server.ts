@@ -1,22 +1,14 @@
 // Core for production: identity provider, API and embedded outpost on one listener.
-import { createMetricsListener, createRegistry } from '../http/metrics.ts'
 import type { Settings } from '../settings.ts'
 import { type RunningCore, startCore } from './core.ts'
 import { openDatabase } from './database.ts'
+import { openMetrics } from './listeners.ts'
 import type { Start } from './start-context.ts'
 
 /** Starts Core; resolves once it serves. @throws what ends the start */
 export async function startServer({ settings, log, accessLog, shutdown }: Start): Promise<void> {
-  const registry = createRegistry()
   let running: RunningCore | undefined
-  const metrics = await createMetricsListener({
-    listen: settings.get('AUTHENTIK_LISTEN__METRICS'),
-    setting: 'AUTHENTIK_LISTEN__METRICS',
-    registry,
-    ready: async () => running?.ready() ?? { ok: false, checks: { start: 'not finished yet' } },
-    log,
-  })
-  shutdown.add('metrics listener', () => metrics.close({ graceMs: 0 }))
+  const registry = await openMetrics({ settings, log, shutdown }, async () => running?.ready())
   const database = await openDatabase({
     targets: targetsOf(settings),
     role: 'server',

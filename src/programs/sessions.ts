@@ -13,7 +13,7 @@ import { createFilesystemStore } from '../proxy/sessions/store-filesystem.ts'
 import { createPostgresStore } from '../proxy/sessions/store-postgres.ts'
 import type { Settings } from '../settings.ts'
 import type { OutpostInstance } from '../wire/outpost.ts'
-import { whenReachable } from './database.ts'
+import { whenReachable } from './reachable.ts'
 
 /** Sessions kept in memory during their lease, at most; the least recently used leave first. */
 const maxEntries = 50_000

@@ -2,12 +2,12 @@
 // passwords made once and kept in the data directory, and a demo application on the first start.
 import { ensureWebBuilt } from '../../web/build.ts'
 import { randomText } from '../core/secrets.ts'
-import { createMetricsListener, createRegistry } from '../http/metrics.ts'
 import { startEmbeddedPostgres } from '../pg/embedded.ts'
 import type { ListenAddress } from '../settings.ts'
 import { type RunningCore, startCore } from './core.ts'
 import { openDatabase, type Targets } from './database.ts'
 import { startDemo } from './demo.ts'
+import { openMetrics } from './listeners.ts'
 import { bootstrapOf, targetsOf } from './server.ts'
 import { banner } from './start/banner.ts'
 import { type DataDirectory, openDataDirectory } from './start/data-directory.ts'
@@ -19,16 +19,8 @@ import type { Start } from './start-context.ts'
 export async function start({ settings, log, accessLog, shutdown }: Start): Promise<void> {
   const data = openDataDirectory(settings.get('POSTERN_DATA_DIR'))
   shutdown.add('data directory', () => data.release())
-  const registry = createRegistry()
   let running: RunningCore | undefined
-  const metrics = await createMetricsListener({
-    listen: settings.get('AUTHENTIK_LISTEN__METRICS'),
-    setting: 'AUTHENTIK_LISTEN__METRICS',
-    registry,
-    ready: async () => running?.ready() ?? { ok: false, checks: { start: 'not finished yet' } },
-    log,
-  })
-  shutdown.add('metrics listener', () => metrics.close({ graceMs: 0 }))
+  const registry = await openMetrics({ settings, log, shutdown }, async () => running?.ready())
 
   const web = ensureWebBuilt({ log })
   const { targets, adminTarget } = await chooseDatabase({ settings, log, accessLog, shutdown }, data)

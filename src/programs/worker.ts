@@ -1,30 +1,23 @@
 // Background work in a process of its own; `npm start` does it inside.
 import { startWorkerTasks } from '../core/tasks.ts'
-import { createMetricsListener, createRegistry } from '../http/metrics.ts'
 import { createTrustedPeers } from '../http/trusted-peers.ts'
 import { errorText } from '../log.ts'
 import { registerTaskMetrics } from '../pg/tasks/metrics.ts'
 import { version } from '../version.ts'
 import { openCore } from './core-context.ts'
 import { type Database, openDatabase } from './database.ts'
+import { openMetrics } from './listeners.ts'
 import { bootstrapOf, targetsOf } from './server.ts'
 import type { Start } from './start-context.ts'
 
 /** Starts a worker; resolves once it works. @throws what ends the start */
 export async function startWorker({ settings, log, shutdown }: Start): Promise<void> {
-  const registry = createRegistry()
   let database: Database | undefined
-  const metrics = await createMetricsListener({
-    listen: settings.get('AUTHENTIK_LISTEN__METRICS'),
-    setting: 'AUTHENTIK_LISTEN__METRICS',
-    registry,
-    ready: async () => {
-      const text = await (database?.db.ping(1000).then(() => 'ok', errorText) ?? 'not opened yet')
-      return { ok: text === 'ok', checks: { database: text } }
-    },
-    log,
+  const registry = await openMetrics({ settings, log, shutdown }, async () => {
+    if (database === undefined) return undefined
+    const text = await database.db.ping(1000).then(() => 'ok', errorText)
+    return { ok: text === 'ok', checks: { database: text } }
   })
-  shutdown.add('metrics listener', () => metrics.close({ graceMs: 0 }))
   database = await openDatabase({
     targets: targetsOf(settings),
     role: 'worker',

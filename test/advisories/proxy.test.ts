@@ -108,3 +108,23 @@ test('GHSA-f24x-5g9q-753f: a cookie somebody planted before the login opens noth
   const thief = await ask({ port, host: 'app.example', path: '/private', headers: { cookie } })
   assert.equal(thief.status, 302)
 })
+
+test('an application behind the outpost sees neither its cookies nor those of Core, in no spelling of the header', async t => {
+  const all = await setUpProxy(t)
+  await all.browser.visit(page)
+  const session = [...all.browser.cookies].map(([name, { value }]) => `${name}=${value}`).join('; ')
+  const core = 'authentik_session=stolen; authentik_csrf=stolen; "authentik_session"=kept'
+  const rawHeaders = [
+    'Host',
+    'app.example',
+    'X-Forwarded-Proto',
+    'https',
+    'Cookie',
+    `mine=1; ${session}; ${core}`,
+  ]
+  const reply = await ask({ port: all.port, path: '/private', rawHeaders: [...rawHeaders, 'Cookie_', core] })
+  assert.equal(reply.status, 200)
+  const got = JSON.parse(reply.body).headers.cookie as string
+  assert.match(got, /mine=1/)
+  assert.doesNotMatch(got, /stolen|authentik_proxy/)
+})

@@ -8,6 +8,7 @@ import { PgError } from '../../src/pg/errors.ts'
 import { createPool } from '../../src/pg/pool.ts'
 import type { PgTarget, SslMode } from '../../src/pg/target.ts'
 import { testProgram } from '../postgres.ts'
+import { eventually } from './eventually.ts'
 import {
   clientCertificate,
   look,
@@ -94,6 +95,15 @@ test('a statement is cancelled over a connection that is encrypted as well', asy
     () => 'finished',
     error => error.code,
   )
+  // A request that comes before the statement has begun cancels nothing.
+  const admin = await openConnection(postgres.adminTarget, { applicationName: 'x' })
+  await eventually(async () => {
+    const { rows } = await admin.client.query(
+      "select 1 from pg_stat_activity where application_name = 'cancelled' and state = 'active'",
+    )
+    return rows.length === 1
+  })
+  await admin.client.end()
   await connection.cancel(2000)
   assert.equal(await running, '57014')
   await connection.client.end()

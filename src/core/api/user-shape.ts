@@ -2,7 +2,7 @@
 import type { Static } from 'typebox'
 import Type from 'typebox'
 import type { UserType } from '../sessions/principal.ts'
-import { avatarOf } from './avatar.ts'
+import { avatarOf } from '../users/avatar.ts'
 import { iso, isoOrNull, Json, type JsonObject, nullable, Time, Uuid } from './shapes.ts'
 
 export const UserTypeName = Type.Enum(['internal', 'external', 'service_account', 'internal_service_account'])

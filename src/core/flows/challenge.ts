@@ -1,6 +1,6 @@
 // The JSON a flow page is answered with: one object with a `component`, and what every one of them carries.
 import { imageAddress } from '../media/address.ts'
-import { initialsAvatar } from './avatar.ts'
+import { avatarOf } from '../users/avatar.ts'
 import type { Turn } from './stage.ts'
 
 export interface Challenge {
@@ -39,7 +39,7 @@ export function pendingUser({ plan, session }: Pick<Turn, 'plan' | 'session'>): 
   pending_user_avatar: string
 } {
   const name = plan.context.pending_user?.shown ?? session?.principal?.user.username ?? ''
-  return { pending_user: name, pending_user_avatar: name === '' ? '' : initialsAvatar(name) }
+  return { pending_user: name, pending_user_avatar: name === '' ? '' : avatarOf(name) }
 }
 
 /** The end: the browser goes there. */

@@ -231,6 +231,7 @@ function sendDenied(core: Core, reply: FastifyReply, target: AnswerTarget, messa
       message ?? 'Your account has no access to this application. An administrator can give it to you.',
     ],
     actions: [
+      { label: 'Your applications', href: '/if/user/', primary: true },
       {
         label: `Back to ${name}`,
         href: errorUrl(
@@ -238,9 +239,7 @@ function sendDenied(core: Core, reply: FastifyReply, target: AnswerTarget, messa
           target,
           new OAuthError('access_denied', 'The user may not use this application.'),
         ),
-        primary: true,
       },
-      { label: 'Your applications', href: '/if/user/' },
     ],
   })
 }

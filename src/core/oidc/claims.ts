@@ -85,7 +85,7 @@ const builtIn: BuiltIn[] = [
     managed: 'goauthentik.io/providers/proxy/scope-proxy',
     name: 'authentik default OAuth Mapping: Proxy outpost',
     scopeName: 'ak_proxy',
-    description: 'General profile information',
+    description: 'Attributes of your account',
     expression:
       '{"ak_proxy": {"user_attributes": user.group_attributes(), "is_superuser": user.is_superuser}}',
     claims: ({ principal, groupAttributes }) => ({
