@@ -15,6 +15,7 @@ const tools = [
   { names: ['nginx'], debian: 'nginx-light' },
   { names: ['caddy'], debian: 'caddy' },
   { names: ['openssl'], debian: 'openssl' },
+  { names: ['pgbouncer'], debian: 'pgbouncer' },
 ]
 
 if (process.argv[2] === '--serve-postgres') await servePostgres()
