@@ -1,5 +1,8 @@
 // The warm path as a ratio to what Node can do at best in the same minutes: forward auth against a bare server, proxying against a
 // bare undici proxy, with the access log on. Rounds alternate and medians count, so that a busy machine disturbs both sides alike.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type BenchProcess, startBenchProcess, type Usage } from './bench-process.ts'
 import type { Bench, BenchContext } from './context.ts'
 import { type Emit, judged, median, rounded } from './figure.ts'
@@ -20,6 +23,7 @@ async function run({ postgres, emit }: BenchContext): Promise<void> {
   const { target } = await postgres()
   const load = startLoadGenerator()
   const open: BenchProcess<{ port: number }>[] = []
+  const folders: string[] = []
   const start = async <About extends { port: number }>(file: string, args: unknown, flags?: string[]) => {
     const started = await startBenchProcess<About>(file, { args, flags })
     open.push(started)
@@ -58,6 +62,7 @@ async function run({ postgres, emit }: BenchContext): Promise<void> {
   } finally {
     await Promise.all(open.map(one => one.close()))
     await load.close()
+    for (const folder of folders) await rm(folder, { recursive: true, force: true })
   }
 }
 

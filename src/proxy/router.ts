@@ -3,13 +3,16 @@ import type { Application } from './application.ts'
 
 export interface Router {
   readonly applications: readonly Application[]
+  /** applications whose host an older one has: they are not served */
+  readonly displaced: readonly Application[]
   /** @param host as the browser used it, lower case, with its port if one was given */
   find(host: string): Application | null
 }
 
 /**
  * Exact host first, then the name without port when exactly one application has that name and Core does not answer to the host, then
- * the longest cookie domain of the `forward_domain` applications, on label borders. Nobody takes all hosts.
+ * the longest cookie domain of the `forward_domain` applications, on label borders. Nobody takes all hosts. Of several applications
+ * with one host the oldest keeps it, so that no later one can take its visitors.
  * @param isCoreHost whether Core itself answers to a host; always false for a standalone outpost
  */
 export function createRouter(
@@ -19,16 +22,23 @@ export function createRouter(
   const byHost = new Map<string, Application>()
   const byName = new Map<string, Application | null>()
   const byDomain = new Map<string, Application>()
-  for (const app of applications) {
+  const displaced: Application[] = []
+  for (const app of applications.toSorted((a, b) => a.config.pk - b.config.pk)) {
+    if (byHost.has(app.host)) {
+      displaced.push(app)
+      continue
+    }
     byHost.set(app.host, app)
     if (!app.host.includes(':') || app.host.endsWith(']'))
       byHost.set(`${app.host}:${app.origin.startsWith('https:') ? 443 : 80}`, app)
     const known = byName.get(app.hostname)
     byName.set(app.hostname, known === undefined || known?.host === app.host ? app : null)
-    if (app.mode === 'forward_domain' && app.cookieDomain !== '') byDomain.set(app.cookieDomain, app)
+    if (app.mode === 'forward_domain' && app.cookieDomain !== '' && !byDomain.has(app.cookieDomain))
+      byDomain.set(app.cookieDomain, app)
   }
   return {
     applications,
+    displaced,
     find(host) {
       const exact = byHost.get(host)
       if (exact !== undefined) return exact

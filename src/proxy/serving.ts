@@ -19,9 +19,16 @@ export function buildServing(
   about: { parts: Parts; tunnels: Tunnels; isCoreHost?: (host: string) => boolean },
 ): Serving {
   const loaded = [...configuration.loaded.values()]
-  const certificates = new Map<string, SecureContext>()
-  for (const { application, tls } of loaded) if (tls !== null) certificates.set(application.hostname, tls)
   const applications = loaded.map(({ application }) => application)
   const router = createRouter(applications, about.isCoreHost ?? (() => false))
+  for (const { name, host } of router.displaced)
+    about.parts.log.error('failed to setup application', {
+      name,
+      host,
+      error: 'an older provider has this host',
+    })
+  const certificates = new Map<string, SecureContext>()
+  for (const { application, tls } of loaded)
+    if (tls !== null && !router.displaced.includes(application)) certificates.set(application.hostname, tls)
   return { parts: about.parts, router, tunnels: about.tunnels, certificates }
 }

@@ -55,6 +55,35 @@ test('a proxy provider is a confidential client with the four scopes, whatever w
   assert.equal(core.core.secrets.open('cookie_secret', again.cookie_secret_sealed as Buffer), cookie)
 })
 
+test('nobody takes the host of a provider he may not change, nor the domain of a brand', async t => {
+  const core = await startCore(t)
+  const { db } = core.database
+  const wiki = await create(core, 'wiki', { external_host: 'https://wiki.example.com' })
+  const own = await create(core, 'own', { external_host: 'https://own.example.com' })
+  const owner = await core.person('owner', [
+    `authentik_providers_proxy.view_proxyprovider@${own}`,
+    `authentik_providers_proxy.change_proxyprovider@${own}`,
+  ])
+  for (const host of [
+    'https://wiki.example.com',
+    'https://WIKI.example.com:443/',
+    'https://wiki.example.com/path',
+  ]) {
+    const answer = await owner.ask('PATCH', `${path}${own}/`, { external_host: host })
+    assert.equal(answer.status, 400, host)
+    assert.match(String(answer.body.external_host), /address of another provider/)
+  }
+  await db.count(sql`insert into ${db.t('brands')} (domain) values ('login.example.com')`)
+  const brand = await owner.ask('PATCH', `${path}${own}/`, { external_host: 'https://login.example.com' })
+  assert.match(String(brand.body.external_host), /domain of a brand/)
+  const moved = await owner.ask('PATCH', `${path}${own}/`, { external_host: 'https://wiki.example.com:8443' })
+  assert.equal(moved.status, 200, JSON.stringify(moved.body))
+  const both = await core.admin.ask('PATCH', `${path}${wiki}/`, {
+    external_host: 'https://wiki.example.com:8443',
+  })
+  assert.equal(both.status, 200, 'who may change both may do so')
+})
+
 test('a change is judged on what it leads to, not on the fields it happens to name', async t => {
   const core = await startCore(t)
   const id = await create(core, 'wiki', {

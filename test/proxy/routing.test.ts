@@ -50,6 +50,24 @@ test('hosts match exactly, then by name when it is unique and not Core, then by 
   assert.equal(found('unknown.example'), null)
 })
 
+test('of two applications with one host the older keeps it, whatever their names and order', () => {
+  const older = compile({ pk: 3, name: 'zeta', external_host: 'https://a.example' })
+  const younger = compile({ pk: 7, name: 'alpha', external_host: 'https://a.example:443' })
+  const wide = { mode: 'forward_domain' as const, cookie_domain: 'corp.example' }
+  const domain = compile({ pk: 4, external_host: 'https://one.corp.example', ...wide })
+  const rival = compile({ pk: 8, external_host: 'https://two.corp.example', ...wide })
+  for (const apps of [
+    [older, younger, domain, rival],
+    [rival, domain, younger, older],
+  ]) {
+    const router = createRouter(apps, () => false)
+    assert.equal(router.find('a.example'), older)
+    assert.equal(router.find('a.example:443'), older)
+    assert.equal(router.find('x.corp.example'), domain)
+    assert.deepEqual(router.displaced, [younger])
+  }
+})
+
 test('a thousand applications are told apart, and the last is found as fast as the first', () => {
   const apps = Array.from({ length: 1000 }, (_, at) => compile({ external_host: `https://app${at}.example` }))
   const router = createRouter(apps, () => false)

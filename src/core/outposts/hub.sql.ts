@@ -122,7 +122,7 @@ export async function revocationsByIds(db: Queryable, ids: number[]): Promise<Re
   return numbered(
     await db.rows<RawRevocation>(
       sql`
-      select id, created_at as at, session_id, user_uid from ${db.t('revocations')}
+      select id, session_id, user_uid, created_at as at from ${db.t('revocations')}
       where id = any(${ids}::bigint[]) and ${canBeTold} order by id`,
       { retry: true },
     ),
@@ -138,7 +138,7 @@ export async function revocationsAfter(
 ): Promise<RevocationRow[]> {
   return numbered(
     await db.rows<RawRevocation>(sql`
-      select id, created_at as at, session_id, user_uid from ${db.t('revocations')}
+      select id, session_id, user_uid, created_at as at from ${db.t('revocations')}
       where (id > ${after}::bigint or (${overlap}::boolean and created_at > ${justNow}))
         and created_at > now() - interval '24 hours' and ${canBeTold}
       order by id limit ${limit}`),
@@ -149,7 +149,7 @@ export async function revocationsAfter(
 export async function revocationsWithin(db: Queryable, seconds: number): Promise<RevocationRow[]> {
   return numbered(
     await db.rows<RawRevocation>(sql`
-      select id, created_at as at, session_id, user_uid from ${db.t('revocations')}
+      select id, session_id, user_uid, created_at as at from ${db.t('revocations')}
       where created_at > now() - least(${seconds}::float8, 86400) * interval '1 second'
         and ${canBeTold}
       order by id`),

@@ -7,6 +7,7 @@ import type { Resource, WriteResult } from '../api/resource-definition.ts'
 import { IntegerKey, listQuery, nullable, Uuid } from '../api/shapes.ts'
 import { ApiError, notFound } from '../errors.ts'
 import { providerReferrers } from './all-providers.ts'
+import { requireFreeHost } from './free-host.ts'
 import { providerBody, providerFields, referencesOf } from './provider-shape.ts'
 import { flowIdOf, lockProvider } from './providers.sql.ts'
 import type { ProxyQuery, ProxyRow } from './proxy-providers.sql.ts'
@@ -124,6 +125,7 @@ function toBody(row: ProxyRow): Static<typeof ProxyBody> {
 
 async function insert(context: WriteContext, input: Input): Promise<number> {
   await checkReferences(context, input)
+  await requireFreeHost(context, { externalHost: input.external_host, mode: input.mode ?? 'proxy' })
   return (await insertProxyProvider(context.tx, context.core, input)).pk
 }
 
@@ -137,6 +139,10 @@ async function update(context: WriteContext, { id }: ProxyRow, input: Partial<In
     certificate: row.certificate,
     jwt_federation_providers: row.federated,
   })
+  const externalHost = input.external_host ?? row.external_host
+  const mode = input.mode ?? row.mode
+  if (externalHost !== row.external_host || mode !== row.mode)
+    await requireFreeHost(context, { externalHost, mode, except: id })
   return saveProxyProvider(tx, core, row, input)
 }
 
