@@ -56,6 +56,21 @@ async function run({ postgres, emit }: BenchContext): Promise<void> {
       ours: { process: outpost, load: passing },
       bare: { process: proxy, load: { port: proxy.about.port, requests: passing.requests } },
     })
+    // Without a lease every request reads its session: what the first request of a user costs.
+    const directory = await mkdtemp(join(tmpdir(), 'postern-bench-sessions-'))
+    folders.push(directory)
+    for (const [name, store] of Object.entries({ postgres: args.store, filesystem: { directory } })) {
+      const cold = await start<OutpostAbout>(
+        'outpost-server.ts',
+        { ...args, store, leaseMs: 0 },
+        launcherFlags,
+      )
+      const side = { port: cold.about.port, requests: cold.about.forward.map(forwardAuthRequest) }
+      await measure(load, { process: cold, load: side }, roundMs)
+      const { result } = await measure(load, { process: cold, load: side }, 2 * roundMs)
+      const note = `${rounded(result.perSecond)}/s with 32 at once; p99 ${rounded(result.p99)} ms`
+      emit({ name: `forward_auth_cold_${name}`, value: rounded(result.p50), unit: 'ms', note })
+    }
     emit(
       judged({ name: 'outpost_rss_loaded', value: (await outpost.usage()).rss, unit: 'MiB', goal: '<= 130' }),
     )
