@@ -1,6 +1,7 @@
 // HTTP/1.1 messages between the outpost and an upstream: what of an answer goes on, and whether a request has a body.
 import type { IncomingMessage } from 'node:http'
 import type { Dispatcher } from 'undici'
+import { isOurCookie } from './client-headers.ts'
 
 /** Of one hop only (RFC 9110 §7.6.1). */
 const hopByHop = new Set([
@@ -24,7 +25,10 @@ export function hasContent({ rawHeaders }: Pick<IncomingMessage, 'rawHeaders'>):
   return false
 }
 
-/** The upstream's headers as it sent them, without those of its own hop. */
+/**
+ * The upstream's headers as it sent them, without those of its own hop, and without cookies under our names: an application could
+ * otherwise plant a session of its choice for the whole domain.
+ */
 export function answerHeaders(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
   const out: string[] = []
   if (!Array.isArray(raw)) return out
@@ -34,6 +38,7 @@ export function answerHeaders(raw: Dispatcher.DispatchController['rawHeaders']):
     const lower = name.toLowerCase()
     const value = textOf(raw[at + 1])
     if (lower === 'connection') listed = value.toLowerCase().split(',')
+    if (lower === 'set-cookie' && isOurCookie((value.split('=', 1)[0] ?? '').trim())) continue
     if (!hopByHop.has(lower)) out.push(name, value)
   }
   for (const part of listed ?? []) {

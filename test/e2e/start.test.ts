@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chown, cp, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { chown, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -143,16 +143,17 @@ test('an ordinary user starts it, and everything is in the folder', limit, async
   assert.equal(await postgresPid(dataDirectory), undefined)
 })
 
-/** The checkout when that user can read it, else a copy. */
+/** The checkout when that user can read it, else a copy that is his. */
 async function checkoutFor(t: TestContext, uid: number): Promise<string> {
   const paths = ['src/main.ts', 'web/dist', 'node_modules/pg/package.json'].map(path => join(checkout, path))
   const check = paths.map((_, at) => `test -r "$${at}"`).join(' && ')
   if (spawnSync('/bin/sh', ['-c', check, ...paths], { uid, gid: uid, cwd: '/' }).status === 0) return checkout
   const copy = await mkdtemp(join(tmpdir(), 'postern-e2e-checkout-'))
   t.after(() => rm(copy, { recursive: true, force: true }))
-  for (const name of ['bin', 'src', 'migrations', 'web', 'package.json', 'node_modules'])
-    await cp(join(checkout, name), join(copy, name), { recursive: true, verbatimSymlinks: true })
-  spawnSync('chmod', ['-R', 'a+rX', copy])
+  const names = ['bin', 'src', 'migrations', 'web', 'package.json', 'package-lock.json', 'node_modules']
+  const copied = spawnSync('cp', ['-a', ...names.map(name => join(checkout, name)), copy])
+  assert.equal(copied.status, 0, String(copied.stderr))
+  assert.equal(spawnSync('chown', ['-R', `${uid}:${uid}`, copy]).status, 0)
   return copy
 }
 

@@ -69,6 +69,22 @@ test("the outpost's and Core's cookies stay here, the application's own pass", a
   assert.equal(JSON.parse(alone.body).headers.cookie, undefined)
 })
 
+test('an application cannot plant cookies under our names in the browser', async t => {
+  const planted = [
+    'authentik_session=mine; Domain=example',
+    'authentik_proxy_0badf00d=mine',
+    ' authentik_csrf =x',
+  ]
+  const { port, signIn } = await setUp(t, {
+    handler: (_request, response) => {
+      response.writeHead(200, { 'Set-Cookie': [...planted, 'theme=dark; Path=/', 'my_authentik_session=1'] })
+      response.end()
+    },
+  })
+  const reply = await ask({ port, host: 'app.example', path: '/', headers: { cookie: await signIn() } })
+  assert.deepEqual(reply.headers['set-cookie'], ['theme=dark; Path=/', 'my_authentik_session=1'])
+})
+
 test('forwarding headers are rebuilt from the connection; what an untrusted peer says about them is dropped', async t => {
   const { port, signIn } = await setUp(t)
   const cookie = await signIn()
