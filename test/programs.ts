@@ -4,9 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
-
-const checkout = fileURLToPath(new URL('..', import.meta.url))
+import { checkout } from './checkout.ts'
 
 export interface Program {
   readonly pid: number
@@ -24,8 +22,9 @@ export interface ProgramOptions {
   cwd?: string
   uid?: number
   gid?: number
-  /** another copy of the checkout */
+  /** another copy of the checkout, and the Node to start it with */
   root?: string
+  node?: string
 }
 
 /** Starts `postern <args>`; ended with the test at the latest. `env` replaces the environment but for PATH, HOME and TMPDIR. */
@@ -33,9 +32,9 @@ export function startProgram(
   t: TestContext,
   args: string[],
   env: Record<string, string> = {},
-  { root = checkout, ...options }: ProgramOptions = {},
+  { root = checkout, node = process.execPath, ...options }: ProgramOptions = {},
 ): Program {
-  const child = spawn(process.execPath, [join(root, 'bin/postern.js'), ...args], {
+  const child = spawn(node, [join(root, 'bin/postern.js'), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH: process.env.PATH,
@@ -44,6 +43,7 @@ export function startProgram(
       NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
       ...env,
     },
+    cwd: root,
     ...options,
   })
   const program = watch(child)

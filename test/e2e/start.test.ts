@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { chown, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { chown, readdir, readFile, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
+import { checkout, checkoutFor } from '../checkout.ts'
 import { startProgram } from '../programs.ts'
 import { createClient } from './http-client.ts'
 import {
@@ -17,7 +16,6 @@ import {
 } from './installation.ts'
 
 const limit = { timeout: 240_000 }
-const checkout = join(import.meta.dirname, '../..')
 const nobody = 65_534
 
 test(
@@ -128,8 +126,8 @@ test('an ordinary user starts it, and everything is in the folder', limit, async
   const dataDirectory = await temporaryFolder(t)
   const options = asRoot ? { uid: nobody, gid: nobody } : {}
   if (asRoot) await chown(dataDirectory, nobody, nobody)
-  const root = asRoot ? await checkoutFor(t, nobody) : checkout
-  const installation = await startInstallation(t, { dataDirectory, root, ...options })
+  const { root, node } = asRoot ? checkoutFor(t, nobody) : { root: checkout, node: process.execPath }
+  const installation = await startInstallation(t, { dataDirectory, root, node, ...options })
   const page = await createClient().signIn(`${installation.demoUrl}/`, 'akadmin', installation.password)
   assert.match(page.body, /Hello, Postern administrator/)
   const owner = asRoot ? nobody : process.getuid?.()
@@ -142,20 +140,6 @@ test('an ordinary user starts it, and everything is in the folder', limit, async
   assert.equal(await installation.program.stop('SIGINT'), 0, installation.program.output())
   assert.equal(await postgresPid(dataDirectory), undefined)
 })
-
-/** The checkout when that user can read it, else a copy that is his. */
-async function checkoutFor(t: TestContext, uid: number): Promise<string> {
-  const paths = ['src/main.ts', 'web/dist', 'node_modules/pg/package.json'].map(path => join(checkout, path))
-  const check = paths.map((_, at) => `test -r "$${at}"`).join(' && ')
-  if (spawnSync('/bin/sh', ['-c', check, ...paths], { uid, gid: uid, cwd: '/' }).status === 0) return checkout
-  const copy = await mkdtemp(join(tmpdir(), 'postern-e2e-checkout-'))
-  t.after(() => rm(copy, { recursive: true, force: true }))
-  const names = ['bin', 'src', 'migrations', 'web', 'package.json', 'package-lock.json', 'node_modules']
-  const copied = spawnSync('cp', ['-a', ...names.map(name => join(checkout, name)), copy])
-  assert.equal(copied.status, 0, String(copied.stderr))
-  assert.equal(spawnSync('chown', ['-R', `${uid}:${uid}`, copy]).status, 0)
-  return copy
-}
 
 async function filesOf(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true })

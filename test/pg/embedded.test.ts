@@ -28,6 +28,7 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/pg/embed
 import { isUnavailable } from '../../src/pg/errors.ts'
 import { createPool } from '../../src/pg/pool.ts'
 import type { PgTarget } from '../../src/pg/target.ts'
+import { checkout, checkoutFor, type ForeignCheckout } from '../checkout.ts'
 import { eventually } from './eventually.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -236,7 +237,7 @@ test('an ordinary user runs it in the data directory itself', {
   const dataDir = dataDirectory(t, true)
   const nobody = { uid: 65_534, gid: 65_534 }
   for (const folder of [dirname(dataDir), dataDir]) chownSync(folder, nobody.uid, nobody.gid)
-  const { child, said } = await startProcess(dataDir, nobody)
+  const { child, said } = await startProcess(dataDir, { ...nobody, ...checkoutFor(t, nobody.uid) })
   t.after(() => child.kill('SIGKILL'))
   assert.ok(existsSync(join(dataDir, 'postgres', 'data', 'PG_VERSION')))
   assert.deepEqual(await query(said.adminTarget, 'select 1 as one'), [{ one: 1 }])
@@ -271,10 +272,15 @@ test('a program that its user cannot run, and that lacks its links, is copied to
 
 async function startProcess(
   dataDir: string,
-  user: { uid?: number; gid?: number } = {},
+  {
+    root = checkout,
+    node = process.execPath,
+    ...user
+  }: Partial<ForeignCheckout> & { uid?: number; gid?: number } = {},
 ): Promise<{ child: ChildProcess; said: { adopted: boolean; adminTarget: PgTarget } }> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'embedded-process.ts'), dataDir], {
+  const child = spawn(node, [join(root, 'test/pg/embedded-process.ts'), dataDir], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    cwd: root,
     ...user,
   })
   for await (const line of createInterface({ input: child.stdout })) return { child, said: JSON.parse(line) }
