@@ -73,6 +73,7 @@ test('the end of everything of a user names the user, to outposts that know what
   await eventually(() =>
     [near, far, stock].every(socket => socket.ends().some(end => end.session_id === sidOf(id))),
   )
+  await eventually(() => [near, far].every(socket => socket.ends().length === 2))
   for (const socket of [near, far]) {
     assert.equal(socket.ends().length, 2)
     assert.deepEqual([socket.ends()[0]?.session_id, socket.ends()[0]?.user], ['', person.uid])
