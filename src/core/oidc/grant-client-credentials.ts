@@ -1,6 +1,7 @@
 // grant_type=client_credentials and grant_type=password: a program signs in. What it presents is the proof, so no other client
 // authentication is asked for: an app password in `username` and `password` (what outposts send for an Authorization header), the same
 // two joined by a colon in base64 as `client_secret`, or the client's own secret, which signs in a service account of the application.
+import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import { isUniqueViolation } from '../../pg/errors.ts'
 import type { Core } from '../core.ts'
@@ -78,10 +79,18 @@ async function proof(core: Core, request: TokenRequest): Promise<SignedIn> {
   if (presented.secret === undefined) refuseClient(presented)
   if (provider.clientType === 'confidential' && secretMatches(presented.secret, provider.clientSecret))
     return { userId: await serviceAccount(core, provider), method: 'oauth_client_secret' }
-  const joined = Buffer.from(presented.secret, 'base64').toString('utf8')
-  const colon = joined.indexOf(':')
-  if (colon < 1) refuseClient(presented)
-  return appPassword(core, joined.slice(0, colon), joined.slice(colon + 1))
+  const joined = joinedCredentials(presented.secret)
+  if (joined === null) refuseClient(presented)
+  return appPassword(core, joined.username, joined.password)
+}
+
+/** `user:password` in base64; null for anything else, such as a wrong random secret that happens to decode to bytes with a colon. */
+function joinedCredentials(secret: string): { username: string; password: string } | null {
+  const bytes = Buffer.from(secret, 'base64')
+  const text = bytes.toString('utf8')
+  const colon = text.indexOf(':')
+  if (colon < 1 || !isUtf8(bytes) || /[\x00-\x1f\x7f]/.test(text)) return null
+  return { username: text.slice(0, colon), password: text.slice(colon + 1) }
 }
 
 async function appPassword(core: Core, username: string, password: string): Promise<SignedIn> {
