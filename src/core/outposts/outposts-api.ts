@@ -136,14 +136,14 @@ async function update(
   const managed = managedOf(row, input, embedded)
   const type = input.type ?? row.type
   if (embedded && type !== 'proxy') throw invalid({ type: 'The embedded outpost is always of type proxy.' })
-  const providers = input.providers ?? row.providers.map(provider => provider.pk)
+  const providers = input.providers ?? row.providers.map(provider => provider.id)
   if (input.providers !== undefined || type !== row.type)
     await checkProviders(
       context,
       type,
       providers,
       embedded,
-      row.providers.map(provider => provider.pk),
+      row.providers.map(provider => provider.id),
     )
   await checkConnection(context, input.service_connection)
   const config = input.config === undefined ? row.config : checkedConfig(input.config)

@@ -4,20 +4,9 @@ import type { ProxyMode } from '../../wire/outpost.ts'
 import { asked, containsText, equalsIgnoringCase } from '../api/filters.sql.ts'
 import type { Condition, Ordering, Table } from '../api/resource.sql.ts'
 import { visibleTo } from '../api/visible.sql.ts'
+import type { ProviderRow } from '../providers/provider-shape.ts'
 import type { Principal } from '../sessions/principal.ts'
 import type { OutpostType } from './account.sql.ts'
-
-export interface AttachedProvider {
-  pk: number
-  name: string
-  type: 'oauth2' | 'proxy'
-  authentication_flow: string | null
-  authorization_flow: string
-  invalidation_flow: string
-  property_mappings: string[]
-  application_slug: string | null
-  application_name: string | null
-}
 
 export interface OutpostRow {
   id: string
@@ -28,7 +17,7 @@ export interface OutpostRow {
   user_id: number
   revision: string
   /** by name */
-  providers: AttachedProvider[]
+  providers: ProviderRow[]
   connection_id: string | null
   connection_name: string | null
   connection_local: boolean | null
@@ -54,9 +43,9 @@ export function outpostTable(db: Queryable): Table {
     columns: sql`r.id, r.name, r.type, r.managed, r.config, r.user_id, r.revision,
       s.id as connection_id, s.name as connection_name, s.local as connection_local, s.type as connection_type,
       coalesce((
-        select json_agg(json_build_object('pk', p.id, 'name', p.name, 'type', p.type,
-          'authentication_flow', p.authentication_flow_id, 'authorization_flow', p.authorization_flow_id,
-          'invalidation_flow', p.invalidation_flow_id, 'application_slug', a.slug, 'application_name', a.name,
+        select json_agg(json_build_object('id', p.id, 'name', p.name, 'type', p.type,
+          'authentication_flow_id', p.authentication_flow_id, 'authorization_flow_id', p.authorization_flow_id,
+          'invalidation_flow_id', p.invalidation_flow_id, 'application_slug', a.slug, 'application_name', a.name,
           'property_mappings', array(
             select m.mapping_id from ${db.t('provider_property_mappings')} m where m.provider_id = p.id order by 1)
           ) order by p.name)
