@@ -33,11 +33,8 @@ import type { Shutdown } from './shutdown.ts'
 
 export interface RunningCore {
   core: Core
-  outpost: Outpost
   /** readiness of the whole process, for the metrics listener */
   ready(): Promise<Readiness>
-  /** true when this start created the installation */
-  firstStart: boolean
   setupCompleted: boolean
 }
 
@@ -123,9 +120,7 @@ export async function startCore(
   if (options.tasks === 'work') await tasks.start()
   return {
     core,
-    outpost,
     ready,
-    firstStart: installation.created,
     setupCompleted: installation.setupCompleted,
   }
 }

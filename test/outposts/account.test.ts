@@ -7,7 +7,6 @@ import {
   ensureAccounts,
   ensureEmbeddedOutpost,
   outpostToken,
-  removeEmbeddedOutpost,
 } from '../../src/core/outposts/account.ts'
 import { outpostsChanged } from '../../src/core/outposts/changed.ts'
 import { ConfigError } from '../../src/core/outposts/config.ts'
@@ -184,8 +183,10 @@ test('the embedded outpost is made once by many, keeps its mark and name, and ca
   await db.count(sql`update ${db.t('outposts')} set name = 'renamed', type = 'rac'`)
   assert.equal(await ensure(), ids[0])
   assert.equal((await row())?.name, embeddedOutpostName)
-  await db.transaction(tx => removeEmbeddedOutpost(tx, core.core))
+  await db.transaction(tx => deleteOutpost(tx, core.core, ids[0]!))
   assert.equal(await row(), undefined)
+  assert.notEqual(await ensure(), ids[0], 'deleted, it comes back at the next start as a new one')
+  assert.equal((await row())?.managed, embeddedOutpostManaged)
 })
 
 test('an outpost with a configuration that is not allowed is not created', async t => {

@@ -1,7 +1,6 @@
 // grant_type=authorization_code (RFC 6749 §4.1.3, RFC 7636 §4.5, RFC 9700 §2.1.1).
 import type { Tx } from '../../pg/db.ts'
 import type { Core } from '../core.ts'
-import { recordEvent } from '../events/record.ts'
 import { mayAccess } from '../policies/bindings.ts'
 import { sha256 } from '../secrets.ts'
 import { findPrincipal } from '../sessions/sessions.sql.ts'
@@ -9,8 +8,8 @@ import { type CodeRow, findTakenCode, takeCode } from './codes.sql.ts'
 import { OAuthError } from './errors.ts'
 import { required } from './parameters.ts'
 import { verifierMatches } from './pkce.ts'
+import { endReusedGrant } from './reuse.ts'
 import type { TokenRequest } from './token.ts'
-import { revokeFamily } from './tokens.sql.ts'
 import { issueTokens, type TokenAnswer } from './tokens.ts'
 
 /**
@@ -88,24 +87,12 @@ async function refuseReplay(
 ): Promise<OAuthError> {
   const taken = await findTakenCode(tx, codeHash, request.provider.id)
   if (taken !== undefined) {
-    const ended = await revokeFamily(tx, taken.grant_id)
-    core.log.warning('authorization code used twice', {
-      request_id: request.requestId,
-      client_id: request.provider.clientId,
-      remote: request.clientAddress,
-      tokens_ended: ended,
+    await endReusedGrant(core, tx, request, {
+      grantId: taken.grant_id,
+      userId: taken.user_id,
+      logged: 'authorization code used twice',
+      message: 'An authorization code was used twice; the tokens issued for it were ended.',
     })
-    if (ended > 0)
-      await recordEvent(tx, {
-        action: 'suspicious_request',
-        app: 'authentik.providers.oauth2',
-        context: {
-          message: 'An authorization code was used twice; the tokens issued for it were ended.',
-          client_id: request.provider.clientId,
-          user_pk: taken.user_id,
-        },
-        clientIp: request.clientAddress,
-      })
   }
   return new OAuthError('invalid_grant', 'The code is unknown, used or expired.')
 }

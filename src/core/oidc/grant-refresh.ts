@@ -1,15 +1,15 @@
 // grant_type=refresh_token (RFC 6749 §6) with rotation and reuse detection (RFC 9700 §4.14.2).
 import type { Tx } from '../../pg/db.ts'
 import type { Core } from '../core.ts'
-import { recordEvent } from '../events/record.ts'
 import { mayAccess } from '../policies/bindings.ts'
 import { sha256 } from '../secrets.ts'
 import { findPrincipal } from '../sessions/sessions.sql.ts'
 import { grantedScopes } from './claims.ts'
 import { OAuthError } from './errors.ts'
 import { required, words } from './parameters.ts'
+import { endReusedGrant } from './reuse.ts'
 import type { TokenRequest } from './token.ts'
-import { isInGrace, lockRefreshToken, type RefreshTokenRow, revokeFamily } from './tokens.sql.ts'
+import { isInGrace, lockRefreshToken, type RefreshTokenRow } from './tokens.sql.ts'
 import { issueTokens, type RefreshChoice, type TokenAnswer } from './tokens.ts'
 
 /** Uses a refresh token. One that was replaced already ends its family, except in the seconds after its replacement. */
@@ -79,23 +79,11 @@ async function refuseReuse(
   request: TokenRequest,
   token: RefreshTokenRow,
 ): Promise<OAuthError> {
-  const ended = await revokeFamily(tx, token.grant_id)
-  core.log.warning('refresh token used after its end', {
-    request_id: request.requestId,
-    client_id: request.provider.clientId,
-    remote: request.clientAddress,
-    tokens_ended: ended,
+  await endReusedGrant(core, tx, request, {
+    grantId: token.grant_id,
+    userId: token.user_id,
+    logged: 'refresh token used after its end',
+    message: 'A replaced refresh token was used; all tokens of its grant were ended.',
   })
-  if (ended > 0)
-    await recordEvent(tx, {
-      action: 'suspicious_request',
-      app: 'authentik.providers.oauth2',
-      context: {
-        message: 'A replaced refresh token was used; all tokens of its grant were ended.',
-        client_id: request.provider.clientId,
-        user_pk: token.user_id,
-      },
-      clientIp: request.clientAddress,
-    })
   return unknownToken()
 }

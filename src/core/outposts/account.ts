@@ -170,13 +170,6 @@ export async function ensureEmbeddedOutpost(tx: Tx, core: Parts): Promise<string
   return found.id
 }
 
-/** Removes the embedded outpost where it is switched off. */
-export async function removeEmbeddedOutpost(tx: Tx, core: Pick<Core, 'bus'>): Promise<void> {
-  await lockInTx(tx, 'outpost', 'embedded')
-  const found = await findEmbedded(tx, embeddedOutpostName)
-  if (found?.managed === embeddedOutpostManaged) await deleteOutpost(tx, core, found.id)
-}
-
 export function tokenIdentifierOf(outpostId: string): string {
   return `${accountPrefix}${outpostId}-api`
 }

@@ -186,8 +186,3 @@ export async function insertSession(db: Queryable, s: NewSession): Promise<void>
     values (${s.id}, ${s.keyHash}, ${s.userId}, ${s.expiresAt}, ${s.ip}, ${s.userAgent}, ${s.authMethod},
       ${JSON.stringify(s.authArgs)}, ${s.authAt})`)
 }
-
-/** Gives a session a new key; the old one is dead in the same moment. */
-export async function rekeySession(db: Queryable, id: string, keyHash: Buffer): Promise<number> {
-  return db.count(sql`update ${db.t('sessions')} set key_hash = ${keyHash} where id = ${id}`)
-}
