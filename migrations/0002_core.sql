@@ -364,7 +364,8 @@ create table :schema.oauth_access_tokens (
   session_id  uuid references :schema.sessions on delete cascade,
   grant_id    uuid not null,
   scopes      text[] not null,
-  claims      jsonb not null,
+  -- what introspection answers; names and addresses of people, so not in clear
+  claims_sealed bytea not null,
   auth_at     timestamptz not null,
   revoked_at  timestamptz,
   expires_at  timestamptz not null,

@@ -15,8 +15,10 @@ export type SealPurpose =
   | 'cookie_secret'
   | 'private_key'
   | 'token_key'
+  | 'token_claims'
   | 'kubeconfig'
   | 'flow_plan'
+  | 'mail'
 
 export interface Secrets {
   /** AES-256-GCM: version byte, 12 bytes IV, 16 bytes tag, ciphertext. */

@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PgTarget } from '../../src/pg/target.ts'
+import { directOf } from '../pg/straight.ts'
 import { type Program, startProgram } from '../programs.ts'
 import { freePort } from './installation.ts'
 
@@ -41,8 +42,16 @@ export async function describeSite(target: PgTarget): Promise<Site> {
 }
 
 /** A target as the environment of a program says it. */
-export function databaseEnv({ hosts, user, password, database }: PgTarget): Environment {
+export function databaseEnv(target: PgTarget): Environment {
+  const { hosts, user, password, database } = target
+  const [itself] = directOf(target).hosts
   return {
+    ...(itself === hosts[0]
+      ? {}
+      : {
+          AUTHENTIK_POSTGRESQL__DIRECT__HOST: itself?.host ?? '',
+          AUTHENTIK_POSTGRESQL__DIRECT__PORT: String(itself?.port),
+        }),
     AUTHENTIK_POSTGRESQL__HOST: hosts.map(({ host }) => host).join(','),
     AUTHENTIK_POSTGRESQL__PORT: hosts.map(({ port }) => port).join(','),
     AUTHENTIK_POSTGRESQL__USER: user,
@@ -92,7 +101,7 @@ export async function startService(
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  timeoutMs = 15_000,
+  timeoutMs = 30_000,
 ): Promise<void> {
   const end = performance.now() + timeoutMs
   while (!(await condition())) {

@@ -185,9 +185,9 @@ export async function filesIn(directory: string): Promise<string[]> {
     .sort()
 }
 
-/** Asks until the answer is true. @throws Error after five seconds */
+/** Asks until the answer is true. @throws Error after half a minute */
 export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const until = performance.now() + 5000
+  const until = performance.now() + 30_000
   while (!(await condition())) {
     if (performance.now() > until) throw new Error('it did not happen')
     await new Promise(resolve => setImmediate(resolve))

@@ -250,6 +250,6 @@ test('a Kubernetes API is asked with the credentials of its kubeconfig, and a si
   const started = performance.now()
   const late = await stateOf(core, admin.key, 'kubernetes', { name: 'd', kubeconfig: quiet })
   assert.deepEqual(late.state, { healthy: false, version: '' })
-  assert.ok(performance.now() - started < 5000)
+  assert.ok(performance.now() - started < 20_000)
   assert.equal(await checkConnections(core.core), 2)
 })

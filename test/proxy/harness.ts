@@ -270,7 +270,7 @@ export function echo(req: IncomingMessage, res: ServerResponse): void {
 
 /** Waits until the condition holds. */
 export async function until(condition: () => boolean | Promise<boolean>, what = 'condition'): Promise<void> {
-  const end = Date.now() + 5000
+  const end = Date.now() + 30_000
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`waited in vain for: ${what}`)
     await sleep(10)

@@ -49,7 +49,7 @@ test('a sign-out at one replica closes the others within the lease, without any 
     async () => (await other.get('https://app.example/')).status === 302,
     'the other replica to close',
   )
-  assert.ok(Date.now() - signedOutAt < 2000)
+  assert.ok(Date.now() - signedOutAt < 15_000)
 })
 
 test('a warm request costs no statement, a cold one exactly one, strangers and forged cookies none', async t => {

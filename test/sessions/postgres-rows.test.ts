@@ -159,7 +159,7 @@ test('a read that hangs is given up after its deadline, and the next one works',
     await tx.query('lock table proxy_sessions in access exclusive mode')
     const before = performance.now()
     await assert.rejects(store.load(record.keyHash), StoreUnavailable)
-    assert.ok(performance.now() - before < 4_000)
+    assert.ok(performance.now() - before < 15_000)
   })
   assert.ok(await store.load(record.keyHash))
 })

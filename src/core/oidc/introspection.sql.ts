@@ -6,7 +6,8 @@ export interface IntrospectionRow {
   client_secret_sealed: Buffer
   /** null when there is no live token the caller may see */
   kind: 'access' | 'refresh' | null
-  claims: Record<string, unknown> | null
+  /** of an access token */
+  claims_sealed: Buffer | null
   scopes: string[]
   token_client_id: string
   expires_at: Date
@@ -23,17 +24,17 @@ export async function findIntrospection(
   tokenHash: Buffer,
 ): Promise<IntrospectionRow | undefined> {
   return db.first<IntrospectionRow>(sql`
-    select c.client_type, c.client_secret_sealed, found.kind, found.claims, found.scopes, found.expires_at, found.created_at,
+    select c.client_type, c.client_secret_sealed, found.kind, found.claims_sealed, found.scopes, found.expires_at, found.created_at,
       found.client_id as token_client_id
     from ${db.t('oauth2_providers')} c
     left join lateral (
-      select t.kind, t.claims, t.scopes, t.expires_at, t.created_at, o.client_id
+      select t.kind, t.claims_sealed, t.scopes, t.expires_at, t.created_at, o.client_id
       from (
-        select 'access' as kind, a.claims, a.scopes, a.expires_at, a.created_at, a.provider_id, a.user_id
+        select 'access' as kind, a.claims_sealed, a.scopes, a.expires_at, a.created_at, a.provider_id, a.user_id
         from ${db.t('oauth_access_tokens')} a
         where a.token_hash = ${tokenHash} and a.revoked_at is null and a.expires_at > now()
         union all
-        select 'refresh', '{}'::jsonb, r.scopes, r.expires_at, r.created_at, r.provider_id, r.user_id
+        select 'refresh', null, r.scopes, r.expires_at, r.created_at, r.provider_id, r.user_id
         from ${db.t('oauth_refresh_tokens')} r
         where r.token_hash = ${tokenHash} and r.revoked_at is null and r.expires_at > now()
       ) t

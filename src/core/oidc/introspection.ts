@@ -22,13 +22,15 @@ export async function introspect(core: Core, request: FastifyRequest): Promise<R
   if (!secretMatches(presented.secret, secret)) refuseClient(presented)
   required(parameters, 'token')
   if (found.kind === null) return { active: false }
+  const claims: Record<string, unknown> =
+    found.claims_sealed === null ? {} : JSON.parse(core.secrets.open('token_claims', found.claims_sealed))
   return {
-    ...found.claims,
+    ...claims,
     active: true,
     scope: found.scopes.join(' '),
     client_id: found.token_client_id,
     token_type: found.kind === 'access' ? 'Bearer' : 'refresh_token',
     exp: Math.floor(found.expires_at.getTime() / 1000),
-    iat: found.claims?.iat ?? Math.floor(found.created_at.getTime() / 1000),
+    iat: claims.iat ?? Math.floor(found.created_at.getTime() / 1000),
   }
 }

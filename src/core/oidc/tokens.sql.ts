@@ -8,7 +8,7 @@ export interface NewAccessToken {
   sessionId: string | null
   grantId: string
   scopes: string[]
-  claims: Record<string, unknown>
+  claimsSealed: Buffer
   authAt: Date
   expiresAt: Date
 }
@@ -47,9 +47,9 @@ export async function insertTokens(
       update ${db.t('oauth_refresh_tokens')} set revoked_at = now() where id = ${replacedId}::uuid
     )${added}
     insert into ${db.t('oauth_access_tokens')}
-      (token_hash, provider_id, user_id, session_id, grant_id, scopes, claims, auth_at, expires_at)
+      (token_hash, provider_id, user_id, session_id, grant_id, scopes, claims_sealed, auth_at, expires_at)
     values (${access.tokenHash}, ${access.providerId}, ${access.userId}, ${access.sessionId}, ${access.grantId}, ${access.scopes},
-      ${JSON.stringify(access.claims)}, ${access.authAt}, ${access.expiresAt})`)
+      ${access.claimsSealed}, ${access.authAt}, ${access.expiresAt})`)
 }
 
 export interface RefreshTokenRow {
@@ -162,7 +162,6 @@ export interface LiveAccessTokenRow {
   provider_id: number
   session_id: string | null
   scopes: string[]
-  claims: Record<string, unknown>
 }
 
 /** A live access token of an active user, for userinfo. */
@@ -171,7 +170,7 @@ export async function findAccessToken(
   tokenHash: Buffer,
 ): Promise<LiveAccessTokenRow | undefined> {
   return db.first<LiveAccessTokenRow>(sql`
-    select a.user_id, a.provider_id, a.session_id, a.scopes, a.claims
+    select a.user_id, a.provider_id, a.session_id, a.scopes
     from ${db.t('oauth_access_tokens')} a join ${db.t('users')} u on u.id = a.user_id and u.is_active
     where a.token_hash = ${tokenHash} and a.revoked_at is null and a.expires_at > now()`)
 }

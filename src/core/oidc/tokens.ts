@@ -98,7 +98,7 @@ export async function issueTokens(
       sessionId: grant.sessionId,
       grantId: grant.id,
       scopes: grant.scopes,
-      claims: { ...mapped, ...access },
+      claimsSealed: core.secrets.seal('token_claims', JSON.stringify({ ...mapped, ...access })),
       authAt: grant.authAt,
       expiresAt: new Date(expiresAt * 1000),
     },
