@@ -1,15 +1,13 @@
 // Core with every route it has, on a real listener over a database with the default objects; and what attackers begin with.
 import { randomUUID } from 'node:crypto'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { RouteOptions } from 'fastify'
-import { createApp } from '../../src/core/app.ts'
 import type { Core } from '../../src/core/core.ts'
 import { registerRoutes } from '../../src/core/routes.ts'
 import { randomText, sha256 } from '../../src/core/secrets.ts'
 import { createLog } from '../../src/log.ts'
 import { sql } from '../../src/pg/db.ts'
+import { listen, originOf, serve } from '../core/bare-core.ts'
 import { startCore, type TestCore } from '../flows/core-app.ts'
 import { addUser as addSignedIn, type TestCore as OidcCore, type TestUser } from '../oidc/core-app.ts'
 
@@ -24,23 +22,10 @@ export async function startWholeCore(t: TestContext): Promise<WholeCore> {
   const test = await startCore(t)
   const failures: Record<string, unknown>[] = []
   const log = createLog({ level: 'error', logger: 'test', write: line => failures.push(JSON.parse(line)) })
-  const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const server = await listen()
+  const base = originOf(server)
   const core: Core = { ...test.core, log, baseUrl: new URL(base) }
-  const app = createApp(core)
-  const routes: RouteOptions[] = []
-  app.addHook('onRoute', route => {
-    routes.push(route)
-  })
-  registerRoutes(app, core)
-  await app.ready()
-  server.on('request', (request, response) => app.routing(request, response))
-  t.after(async () => {
-    server.closeAllConnections()
-    await new Promise(resolve => server.close(resolve))
-    await app.close()
-  })
+  const { routes } = await serve(t, core, app => void registerRoutes(app, core), server)
   return { ...test, core, base, routes, failures }
 }
 

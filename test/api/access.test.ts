@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
-import { type Answer, startCore, type TestCore } from './start-core.ts'
+import type { Answer } from '../core/ask.ts'
+import { startCore, type TestCore } from './start-core.ts'
 
 /** Unsafe calls an ordinary user may make: each only ever reaches what is his own. */
 const ownThings = new Set(['POST /api/v3/core/tokens/'])

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sql } from '../../src/pg/db.ts'
-import { type Answer, startCore } from './start-core.ts'
+import type { Answer } from '../core/ask.ts'
+import { startCore } from './start-core.ts'
 
 const manageGroups = [
   'authentik_core.view_group',

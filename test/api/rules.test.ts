@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse } from 'yaml'
 import { sql } from '../../src/pg/db.ts'
-import { type Answer, startCore } from './start-core.ts'
+import type { Answer } from '../core/ask.ts'
+import { startCore } from './start-core.ts'
 
 type Fields = Record<string, string[]>
 interface EventBody {

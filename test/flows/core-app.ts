@@ -1,12 +1,10 @@
 // A Core with flows and pages behind a real listener, on a database of its own with the default objects; and a browser to visit it.
 import { randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { createApp } from '../../src/core/app.ts'
+import type { CoreApp } from '../../src/core/app.ts'
 import type { Core } from '../../src/core/core.ts'
 import { createFlows, type FlowEndHandler, type Flows } from '../../src/core/flows/flows.ts'
 import { registerFlowRoutes } from '../../src/core/flows/routes.ts'
@@ -19,13 +17,19 @@ import {
   setInitialPassword,
 } from '../../src/core/installation/installation.sql.ts'
 import { registerPageRoutes } from '../../src/core/pages/routes.ts'
-import { createSecrets } from '../../src/core/secrets.ts'
 import { insertUser } from '../../src/core/users/new-user.sql.ts'
-import { createPasswords } from '../../src/core/users/passwords.ts'
 import { createTrustedPeers } from '../../src/http/trusted-peers.ts'
-import { silentLog } from '../../src/log.ts'
-import type { Bus, BusBody } from '../../src/pg/bus.ts'
 import { sql } from '../../src/pg/db.ts'
+import {
+  bareCore,
+  deafBus,
+  listen,
+  originOf,
+  type Published,
+  passwords,
+  secrets,
+  serve,
+} from '../core/bare-core.ts'
 import { type TestDatabase, testDatabase } from '../postgres.ts'
 
 export interface TestCore {
@@ -34,7 +38,7 @@ export interface TestCore {
   /** `http://127.0.0.1:<port>` */
   base: string
   /** messages published on the bus, in order */
-  published: { type: string; body: BusBody | undefined }[]
+  published: Published
   /** what `POST /test/start` starts; the answer is the `FlowStarted` */
   start: { next?: FlowStart }
 }
@@ -50,48 +54,31 @@ export interface CoreOptions {
 export const adminPassword = 'a-good-password'
 // A hash costs 35 ms; tests that need many users make it once.
 const hashes = new Map<string, Promise<string>>()
-const passwords = createPasswords({ concurrency: 2 })
-const secrets = createSecrets('a secret key of a test that is long enough')
 const installationId = randomUUID()
 let prepared: Promise<Prepared> | undefined
 
 export async function startCore(t: TestContext, options: CoreOptions = {}): Promise<TestCore> {
   const database = await testDatabase(t)
-  const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const published: TestCore['published'] = []
-  const core: Core = {
-    db: database.db,
-    bus: recordingBus(published),
-    log: silentLog,
-    secrets,
-    passwords,
+  const server = await listen()
+  const base = originOf(server)
+  const published: Published = []
+  const core = bareCore(database.db, {
+    bus: deafBus(published),
     baseUrl: new URL(options.baseUrl ?? base),
     trusted: createTrustedPeers(['127.0.0.0/8']),
-    version: '0.0.0-test',
-    buildHash: '',
-    cookieDomain: '',
     installationId,
     webDirectory: await webDirectory(t),
-    mediaDirectory: '',
     setupToken: options.setupToken ?? '',
-    now: () => new Date(),
-  }
+  })
   await installDefaults(core, options.setUp !== false)
   const flows = createFlows({ core, ends: options.ends ?? {} })
-  const app = createApp(core)
-  registerFlowRoutes(app, core, flows)
-  registerPageRoutes(app, core)
   const start: TestCore['start'] = {}
-  registerProbes(app, core, flows, start)
-  await app.ready()
-  server.on('request', (request, response) => app.routing(request, response))
-  t.after(async () => {
-    server.closeAllConnections()
-    await new Promise(resolve => server.close(resolve))
-    await app.close()
-  })
+  const register = (app: CoreApp) => {
+    registerFlowRoutes(app, core, flows)
+    registerPageRoutes(app, core)
+    registerProbes(app, core, flows, start)
+  }
+  await serve(t, core, register, server)
   return { core, database, base, published, start }
 }
 
@@ -110,12 +97,7 @@ async function installDefaults({ db }: Core, setUp: boolean): Promise<void> {
 }
 
 /** An API route of an ordinary kind, and one through which a test starts a flow as another room would. */
-function registerProbes(
-  app: ReturnType<typeof createApp>,
-  core: Core,
-  flows: Flows,
-  start: TestCore['start'],
-): void {
+function registerProbes(app: CoreApp, core: Core, flows: Flows, start: TestCore['start']): void {
   app.get('/api/v3/test/me/', { config: { access: 'authenticated' } }, request => ({
     username: request.principal?.user.username,
     session: request.browserSession?.id,
@@ -124,18 +106,6 @@ function registerProbes(
     if (start.next === undefined) throw new Error('the test did not say what to start')
     return startFlow(core, flows, request, reply, start.next)
   })
-}
-
-function recordingBus(published: TestCore['published']): Bus {
-  return {
-    publish(type, body) {
-      published.push({ type, body })
-    },
-    subscribe: () => () => {},
-    onResync: () => () => {},
-    healthy: () => true,
-    close: async () => {},
-  }
 }
 
 /** What `vite build` leaves behind, in small. */

@@ -3,6 +3,7 @@ import { request } from 'node:http'
 import { test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
 import { sql } from '../../src/pg/db.ts'
+import { version } from '../core/bare-core.ts'
 import { createBrowser } from './browser.ts'
 import { addFlow, addUser, startCore } from './core-app.ts'
 
@@ -64,7 +65,7 @@ test('the flow page loads our files under a policy that runs nothing else', asyn
     },
     flow: { slug: login, title: 'Sign in', layout: 'stacked' },
     csrf_cookie: 'authentik_csrf',
-    version: '0.0.0-test',
+    version: version,
     theme: 'dark',
   })
   const other = await createBrowser(test.base).open(login)

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { Registry } from 'prom-client'
 import { registerMediaMetrics } from '../../src/core/media/media-metrics.ts'
-import { eventually, png, startCore, type TestCore } from './start-core.ts'
+import { eventually } from '../pg/eventually.ts'
+import { png, startCore, type TestCore } from './start-core.ts'
 
 /** The path as it is, which `fetch` would tidy. */
 function get(origin: string, path: string, headers = {}): Promise<{ status: number; body: Buffer }> {

@@ -1,28 +1,22 @@
 // A Core with the OIDC room and the flows behind a real listener, on a database of its own; and the rows a test starts from.
 import { randomBytes, randomUUID } from 'node:crypto'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
-import { createApp } from '../../src/core/app.ts'
+import type { CoreApp } from '../../src/core/app.ts'
 import type { Core } from '../../src/core/core.ts'
 import { createSelfSigned } from '../../src/core/crypto/self-signed.ts'
 import { createFlows, type Flows } from '../../src/core/flows/flows.ts'
 import { registerFlowRoutes } from '../../src/core/flows/routes.ts'
 import { managedScopes } from '../../src/core/oidc/claims.ts'
 import { oidcFlowEnds, registerOidcRoutes } from '../../src/core/oidc/routes.ts'
-import { createSecrets, sha256 } from '../../src/core/secrets.ts'
-import { newSessionKey } from '../../src/core/sessions/cookie.ts'
-import { insertSession } from '../../src/core/sessions/sessions.sql.ts'
-import { createPasswords } from '../../src/core/users/passwords.ts'
-import { createTrustedPeers } from '../../src/http/trusted-peers.ts'
-import { silentLog } from '../../src/log.ts'
-import type { Bus } from '../../src/pg/bus.ts'
+import { sha256 } from '../../src/core/secrets.ts'
 import { sql } from '../../src/pg/db.ts'
+import { bareCore, listen, originOf, serve } from '../core/bare-core.ts'
+import { openSession } from '../core/people.ts'
 import { type TestDatabase, testDatabase } from '../postgres.ts'
 
 export interface TestCore {
   core: Core
-  app: ReturnType<typeof createApp>
+  app: CoreApp
   flows: Flows
   database: TestDatabase
   /** `http://127.0.0.1:<port>` */
@@ -31,48 +25,21 @@ export interface TestCore {
   advance(ms: number): void
 }
 
-const silentBus: Bus = {
-  publish() {},
-  subscribe: () => () => {},
-  onResync: () => () => {},
-  healthy: () => true,
-  close: async () => {},
-}
-
 export async function startCore(t: TestContext): Promise<TestCore> {
   const database = await testDatabase(t)
-  const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const server = await listen()
+  const base = originOf(server)
   let offset = 0
-  const core: Core = {
-    db: database.db,
-    bus: silentBus,
-    log: silentLog,
-    secrets: createSecrets('a secret key of a test that is long enough'),
-    passwords: createPasswords({ concurrency: 2 }),
+  const core = bareCore(database.db, {
     baseUrl: new URL(base),
-    trusted: createTrustedPeers([]),
-    installationId: randomUUID(),
-    version: '0',
-    buildHash: '',
-    cookieDomain: '',
-    webDirectory: '/nonexistent',
-    mediaDirectory: '',
-    setupToken: '',
     now: () => new Date(Date.now() + offset),
-  }
-  const flows = createFlows({ core, ends: oidcFlowEnds })
-  const app = createApp(core)
-  registerFlowRoutes(app, core, flows)
-  registerOidcRoutes(app, core, flows)
-  await app.ready()
-  server.on('request', (request, response) => app.routing(request, response))
-  t.after(async () => {
-    server.closeAllConnections()
-    await new Promise(resolve => server.close(resolve))
-    await app.close()
   })
+  const flows = createFlows({ core, ends: oidcFlowEnds })
+  const register = (app: CoreApp) => {
+    registerFlowRoutes(app, core, flows)
+    registerOidcRoutes(app, core, flows)
+  }
+  const { app } = await serve(t, core, register, server)
   await database.db.count(sql`insert into installation (id, secret_key_fingerprint, setup_completed)
     values (${core.installationId}, ${core.secrets.fingerprint}, true)`)
   for (const scope of managedScopes)
@@ -136,20 +103,8 @@ export async function signIn(
   { core }: Pick<TestCore, 'core'>,
   userId: number,
 ): Promise<{ cookie: string; sessionId: string }> {
-  const key = newSessionKey()
-  const sessionId = randomUUID()
-  await insertSession(core.db, {
-    id: sessionId,
-    keyHash: key.keyHash,
-    userId,
-    expiresAt: new Date(Date.now() + 3_600_000),
-    ip: '127.0.0.1',
-    userAgent: 'test',
-    authMethod: 'password',
-    authArgs: {},
-    authAt: core.now(),
-  })
-  return { cookie: `authentik_session=${key.value}`, sessionId }
+  const { id, value } = await openSession(core, userId)
+  return { cookie: `authentik_session=${value}`, sessionId: id }
 }
 
 export interface TestClient {

@@ -1,15 +1,10 @@
 // Core with everything outposts use, on a real listener over a real database and bus. Several of them over one database stand for
 // several processes: each has its own pool, direct connection, bus and hub.
 import { randomUUID } from 'node:crypto'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import { Configuration, OutpostsApi } from '@goauthentik/api'
 import { registerApiRoutes } from '../../src/core/api/api-routes.ts'
-import { insertGroup } from '../../src/core/api/groups.sql.ts'
-import { grantPermissions } from '../../src/core/api/roles.sql.ts'
-import { insertToken } from '../../src/core/api/tokens.sql.ts'
-import { type CoreApp, createApp } from '../../src/core/app.ts'
+import type { CoreApp } from '../../src/core/app.ts'
 import type { Core } from '../../src/core/core.ts'
 import { createFlows } from '../../src/core/flows/flows.ts'
 import { ensureInstallation } from '../../src/core/installation/installation.sql.ts'
@@ -17,9 +12,6 @@ import { oidcFlowEnds, registerOidcRoutes } from '../../src/core/oidc/routes.ts'
 import { createOutpost, type OutpostInput, outpostToken } from '../../src/core/outposts/account.ts'
 import { createHub, type Hub } from '../../src/core/outposts/hub.ts'
 import { registerOutpostRoutes } from '../../src/core/outposts/routes.ts'
-import { createSecrets, randomText } from '../../src/core/secrets.ts'
-import { insertUser } from '../../src/core/users/new-user.sql.ts'
-import { createPasswords } from '../../src/core/users/passwords.ts'
 import { answerOnSocket } from '../../src/http/errors.ts'
 import { createTrustedPeers } from '../../src/http/trusted-peers.ts'
 import { createLog } from '../../src/log.ts'
@@ -28,12 +20,10 @@ import { createBus } from '../../src/pg/bus.ts'
 import { createDb, sql } from '../../src/pg/db.ts'
 import { createDirect } from '../../src/pg/direct.ts'
 import { createPool } from '../../src/pg/pool.ts'
+import { type Answer, askApi } from '../core/ask.ts'
+import { bareCore, secrets, serve, version } from '../core/bare-core.ts'
+import { addKeyholder, type Keyholder } from '../core/people.ts'
 import { type TestDatabase, testDatabase } from '../postgres.ts'
-
-export interface Answer {
-  status: number
-  body: unknown
-}
 
 export interface TestCore {
   core: Core
@@ -48,8 +38,7 @@ export interface TestCore {
   close(): Promise<void>
 }
 
-export const version = '0.1.0-test'
-const secrets = createSecrets('a test key that is long enough for it')
+export { version }
 
 /** A process of Core. @param database default: a new one; another process's to stand beside it */
 export async function startCore(t: TestContext, database?: TestDatabase): Promise<TestCore> {
@@ -58,38 +47,24 @@ export async function startCore(t: TestContext, database?: TestDatabase): Promis
   const log = createLog({ level: 'info', logger: 'test', write: line => lines.push(JSON.parse(line)) })
   const pool = createPool({ target: data.target, max: 5, applicationName: 'outposts test', log })
   const db = createDb({ pool, schema: data.schema, log })
-  const direct = createDirect({ target: data.target, applicationName: 'outposts test direct', log })
+  const direct = createDirect({ target: data.directTarget, applicationName: 'outposts test direct', log })
   await direct.ready
   const node = { id: randomUUID(), name: 'test', kind: 'server', version }
   const beat = createBeat({ direct, schema: data.schema, node, log })
   const bus = createBus({ direct, db, beat, log })
   const { id: installationId } = await ensureInstallation(db, randomUUID(), secrets.fingerprint)
-  const core: Core = {
-    ...{ db, bus, log, secrets, installationId, version, buildHash: 'abc123' },
-    passwords: createPasswords({ concurrency: 1 }),
-    baseUrl: new URL('http://core.test'),
+  const core = bareCore(db, {
+    ...{ bus, log, installationId, buildHash: 'abc123' },
     trusted: createTrustedPeers(['127.0.0.0/8']),
-    ...{ cookieDomain: '', webDirectory: '', mediaDirectory: '', setupToken: '', now: () => new Date() },
-  }
-  const app = createApp(core)
-  registerApiRoutes(app, core)
-  registerOutpostRoutes(app, core)
-  registerOidcRoutes(app, core, createFlows({ core, ends: oidcFlowEnds }))
-  await app.ready()
-  const hub = createHub(core)
-  const server = createServer((request, response) => app.routing(request, response))
-  server.on('upgrade', (request, socket, head) => {
-    if (!hub.handleUpgrade(request, socket, head)) answerOnSocket(socket, 404)
   })
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const hub = createHub(core)
+  let served: Awaited<ReturnType<typeof serve>> | undefined
   let closing: Promise<void> | undefined
   const close = () => {
     closing ??= (async () => {
+      // First: a server does not end while sockets that were upgraded are open.
       await hub.close()
-      await app.close()
-      server.closeAllConnections()
-      await new Promise(resolve => server.close(resolve))
+      await served?.close()
       await bus.close()
       await beat.close()
       await direct.close()
@@ -98,56 +73,28 @@ export async function startCore(t: TestContext, database?: TestDatabase): Promis
     return closing
   }
   t.after(close)
+  served = await serve(t, core, app => {
+    registerApiRoutes(app, core)
+    registerOutpostRoutes(app, core)
+    registerOidcRoutes(app, core, createFlows({ core, ends: oidcFlowEnds }))
+  })
+  const { app, origin } = served
+  served.server.on('upgrade', (request, socket, head) => {
+    if (!hub.handleUpgrade(request, socket, head)) answerOnSocket(socket, 404)
+  })
   return {
     ...{ core, app, hub, database: data, origin, lines, close },
-    async ask(key, method, path, body) {
-      const response = await fetch(`${origin}/api/v3${path}`, {
-        method,
-        headers: {
-          authorization: `Bearer ${key}`,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      })
-      const text = await response.text()
-      return { status: response.status, body: text === '' ? null : JSON.parse(text) }
-    },
+    ask: (...args) => askApi(origin, ...args),
   }
 }
 
-/** A user with an API token and these permissions (`name` or `name@object`); `superuser` as well if asked. */
-export async function addPerson(
+/** A user with an API token and these permissions (`name` or `name@object`); a superuser if asked. */
+export function addPerson(
   { core }: TestCore,
   username: string,
   permissions: string[] | 'superuser' = [],
-): Promise<{ id: number; uid: string; key: string }> {
-  const { db } = core
-  const made = await insertUser(db, core.installationId, { username, name: username })
-  if (permissions === 'superuser') {
-    const group = await insertGroup(db, { name: `group of ${username}`, isSuperuser: true })
-    await db.count(sql`insert into ${db.t('memberships')} (user_id, group_id) values (${made.id}, ${group})`)
-  } else {
-    const role = await db.first<{ id: string }>(
-      sql`insert into ${db.t('roles')} (name) values (${`role of ${username}`}) returning id`,
-    )
-    await db.count(sql`insert into ${db.t('role_users')} (role_id, user_id) values (${role!.id}, ${made.id})`)
-    for (const permission of permissions) {
-      const [name = '', object] = permission.split('@')
-      await grantPermissions(db, role!.id, [name], object ?? null)
-    }
-  }
-  const key = randomText(60)
-  await insertToken(db, secrets, {
-    ...{
-      identifier: `key-of-${made.id}`,
-      intent: 'api',
-      userId: made.id,
-      description: '',
-      key,
-      expiresAt: null,
-    },
-  })
-  return { id: made.id, uid: made.uid, key }
+): Promise<Keyholder> {
+  return addKeyholder(core, username, permissions)
 }
 
 /** The official client of the reference, speaking as the owner of `key`. */
