@@ -14,6 +14,7 @@ const tools = [
   { names: ['chromium', 'chromium-browser', 'google-chrome'], debian: 'chromium' },
   { names: ['nginx'], debian: 'nginx-light' },
   { names: ['caddy'], debian: 'caddy' },
+  { names: ['haproxy'], debian: 'haproxy' },
   { names: ['openssl'], debian: 'openssl' },
   { names: ['pgbouncer'], debian: 'pgbouncer' },
 ]

@@ -74,7 +74,10 @@ function judge(x: Exchange, front: Front, verdict: Verdict): void | Promise<void
 
 /** 200 with the identity headers, which the front proxy copies into the request it lets through. */
 function answerIdentity(x: Exchange, identity: Identity): void {
-  const headers = derive(x.app, identity).headers.slice()
+  const derived = derive(x.app, identity)
+  const headers = derived.headers.slice()
+  // Credentials that were for the outpost are not for the application: a front proxy that copies this header empties the client's.
+  if (x.authorizationUsed && !derived.names.has('authorization')) headers.push('Authorization', '')
   headers.push('User-Agent', x.head.userAgent ?? '')
   answer(x, 200, headers)
 }

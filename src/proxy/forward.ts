@@ -1,13 +1,15 @@
 // Passing a request to the application behind the outpost and its answer back, streaming both ways, with back-pressure. Answers that
 // last are watched, so that they end when the session does.
 import type { IncomingHttpHeaders } from 'node:http'
-import { Agent, type Dispatcher, errors } from 'undici'
+import type { Dispatcher } from 'undici'
+import { Agent, errors } from '../http/undici.ts'
 import { errorText } from '../log.ts'
 import { upstreamHeaders, upstreamHost, upstreamOrigin } from './client-headers.ts'
 import { answerPage, type Exchange, finished } from './exchange.ts'
 import { derive } from './identity-headers.ts'
 import { answerHeaders, hasContent } from './message.ts'
 import type { LiveSession } from './sessions/sessions.ts'
+import type { UpstreamLimits } from './upstream-limits.ts'
 
 export interface Forwarder {
   /** Answers the exchange with what its upstream says. */
@@ -16,14 +18,11 @@ export interface Forwarder {
   close(): Promise<void>
 }
 
-/** Requests under way per upstream; more are refused, so that a hanging application cannot take the outpost with it. */
-const maxRunning = 2048
-const timeouts = { connect: 10_000, headers: 300_000 }
-
 /** @param options.watchAfterMs an answer that takes longer is watched, with its session, from then on */
-export function createForwarder(options: { watchAfterMs: number }): Forwarder {
-  const verifying = createAgent(true)
-  const trusting = createAgent(false)
+export function createForwarder(options: { watchAfterMs: number; limits: UpstreamLimits }): Forwarder {
+  const { limits } = options
+  const verifying = createAgent(true, limits)
+  const trusting = createAgent(false, limits)
   const running: Passing[] = []
   const perOrigin = new Map<string, number>()
   const sweep = setInterval(
@@ -39,7 +38,7 @@ export function createForwarder(options: { watchAfterMs: number }): Forwarder {
     forward(x) {
       const origin = upstreamOrigin(x)
       const count = perOrigin.get(origin) ?? 0
-      if (count >= maxRunning) {
+      if (count >= limits.running) {
         answerPage(
           x,
           503,
@@ -84,10 +83,10 @@ export function createForwarder(options: { watchAfterMs: number }): Forwarder {
   }
 }
 
-function createAgent(verify: boolean): Agent {
+function createAgent(verify: boolean, limits: UpstreamLimits): Dispatcher {
   return new Agent({
-    connect: { timeout: timeouts.connect, rejectUnauthorized: verify },
-    headersTimeout: timeouts.headers,
+    connect: { timeout: limits.connectMs, rejectUnauthorized: verify },
+    headersTimeout: limits.headersMs,
     bodyTimeout: 0,
     connections: 256,
     pipelining: 1,
@@ -208,7 +207,7 @@ function onResponseError(
     finished(x, this.status, this.size)
     return
   }
-  const late = error instanceof errors.HeadersTimeoutError
+  const late = error instanceof errors.HeadersTimeoutError || error instanceof errors.ConnectTimeoutError
   const isAdmin = x.identity?.claims.ak_proxy?.is_superuser === true
   const text = isAdmin
     ? `Error proxying to upstream server: ${errorText(error)}`

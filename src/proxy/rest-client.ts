@@ -1,6 +1,7 @@
 // HTTP to Core for an outpost: one small client with time-outs on everything, a bounded answer, no redirects, and failures
 // sorted into the few kinds an outpost can act on.
-import { Agent, buildConnector, type Dispatcher, request } from 'undici'
+import type { Dispatcher } from 'undici'
+import { Agent, buildConnector, request } from '../http/undici.ts'
 import { errorText } from '../log.ts'
 import { LinkError } from '../wire/link.ts'
 
@@ -56,7 +57,15 @@ export function createRestClient(options: { insecure: boolean; timeoutMs: number
         throw new LinkError('unreachable', `${what}: only http and https addresses can be called`)
       const signal = AbortSignal.timeout(timeoutMs)
       try {
-        const answer = await request(url, { method, headers, body, dispatcher: agent, signal })
+        const { origin, pathname, search } = url
+        const answer = await request.call(agent, {
+          origin,
+          path: pathname + search,
+          method,
+          headers,
+          body,
+          signal,
+        })
         return { status: answer.statusCode, body: await readJson(answer.body) }
       } catch (error) {
         const cause = signal.aborted ? `no answer within ${timeoutMs} ms` : errorText(error)

@@ -8,11 +8,10 @@ import { upstreamHeaders, upstreamHost, upstreamOrigin } from './client-headers.
 import { answerPage, answerText, type Exchange, finished } from './exchange.ts'
 import { derive } from './identity-headers.ts'
 import type { LiveSession } from './sessions/sessions.ts'
+import type { UpstreamLimits } from './upstream-limits.ts'
 
 /** Protocols that would let further requests pass beside our checks. */
 const refusedProtocols = /^(?:h2c?|http|tls)\b/i
-const connectTimeoutMs = 10_000
-const answerTimeoutMs = 60_000
 
 export interface Tunnels {
   open(x: Exchange, socket: Duplex, head: Buffer): void
@@ -21,10 +20,10 @@ export interface Tunnels {
 }
 
 /** Keeps the open tunnels of an outpost. */
-export function createTunnels(): Tunnels {
+export function createTunnels(limits: UpstreamLimits): Tunnels {
   const cuts = new Set<() => void>()
   return {
-    open: (x, socket, head) => openTunnel(x, socket, head, cuts),
+    open: (x, socket, head) => openTunnel(x, socket, head, { cuts, limits }),
     count: () => cuts.size,
     close() {
       for (const cut of [...cuts]) cut()
@@ -32,7 +31,15 @@ export function createTunnels(): Tunnels {
   }
 }
 
-function openTunnel(x: Exchange, socket: Duplex, head: Buffer, cuts: Set<() => void>): void {
+interface Shared {
+  cuts: Set<() => void>
+  limits: UpstreamLimits
+}
+
+/** The upstream took longer than it may. */
+class LateError extends Error {}
+
+function openTunnel(x: Exchange, socket: Duplex, head: Buffer, { cuts, limits }: Shared): void {
   const protocol = x.head.upgrade ?? ''
   if (
     protocol.split(',').some(part => refusedProtocols.test(part.trim())) ||
@@ -55,8 +62,9 @@ function openTunnel(x: Exchange, socket: Duplex, head: Buffer, cuts: Set<() => v
     agent: false,
     rejectUnauthorized: x.app.config.internal_host_ssl_validation !== false,
   })
-  request.setTimeout(answerTimeoutMs, () => request.destroy(new Error('no answer to the upgrade')))
-  const connecting = setTimeout(() => request.destroy(new Error('connecting timed out')), connectTimeoutMs)
+  request.setTimeout(limits.upgradeMs, () => request.destroy(new LateError('no answer to the upgrade')))
+  const tooLate = () => request.destroy(new LateError('connecting timed out'))
+  const connecting = setTimeout(tooLate, limits.connectMs)
   request.once('socket', upstream => {
     upstream.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => clearTimeout(connecting))
   })
@@ -76,7 +84,9 @@ function openTunnel(x: Exchange, socket: Duplex, head: Buffer, cuts: Set<() => v
     clearTimeout(connecting)
     if (socket.destroyed) return
     x.parts.log.warning('Error proxying to upstream server', { name: x.app.name, error: errorText(error) })
-    answerPage(x, 502, { title: 'Bad Gateway', text: 'Failed to connect to backend.', again: null })
+    const late = error instanceof LateError
+    const page = { title: late ? 'Gateway Timeout' : 'Bad Gateway', text: 'Failed to connect to backend.' }
+    answerPage(x, late ? 504 : 502, { ...page, again: null })
   })
   request.end()
 }

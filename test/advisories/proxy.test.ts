@@ -2,10 +2,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { decodeJwt } from 'jose'
 import { createTrustedPeers } from '../../src/http/trusted-peers.ts'
-import { ask } from '../proxy/harness.ts'
+import { createFakeCore, fakeProvider } from '../proxy/fake-core.ts'
+import { startEnvoy, startTraefik } from '../proxy/front-models.ts'
+import { startCaddy, startHaproxy, startNginx } from '../proxy/front-programs.ts'
+import { freePort } from '../proxy/front-proxy.ts'
+import { ask, createBrowser, startOutpost, startUpstream } from '../proxy/harness.ts'
 import { fronts, judge, P, setUp, signIn } from '../proxy/judge.ts'
 import { setUp as setUpProxy, untilCallback } from '../proxy/login-walk.ts'
+import { rawAsk } from '../proxy/raw-request.ts'
 
 const page = 'https://app.example/private'
 
@@ -107,6 +113,95 @@ test('GHSA-f24x-5g9q-753f: a cookie somebody planted before the login opens noth
   const cookie = [...planted].map(([name, value]) => `${name}=${value}`).join('; ')
   const thief = await ask({ port, host: 'app.example', path: '/private', headers: { cookie } })
   assert.equal(thief.status, 302)
+})
+
+test('CVE-2023-36456: what a peer that is not trusted says about host, scheme and client is not believed by an outpost', async t => {
+  const upstream = await startUpstream(t)
+  const provider = fakeProvider({ mode: 'proxy', internal_host: upstream.url, skip_path_regex: '^/public' })
+  const core = createFakeCore([provider, fakeProvider({ external_host: 'https://other.example' })])
+  const { port } = await startOutpost(t, core, { trusted: createTrustedPeers([]) })
+  const claims = { 'x-forwarded-for': '6.6.6.6', 'x-real-ip': '6.6.6.6', forwarded: 'for=6.6.6.6' }
+  const elsewhere = { ...claims, 'x-forwarded-host': 'other.example', 'x-forwarded-proto': 'https' }
+  const reply = await ask({ port, host: 'app.example', path: '/public', headers: elsewhere })
+  assert.equal(reply.status, 200, 'the application of the real host')
+  assert.doesNotMatch(reply.body, /6\.6\.6\.6|other\.example/)
+  assert.equal(JSON.parse(reply.body).headers['x-forwarded-proto'], 'http')
+})
+
+test('CVE-2026-41569, GHSA-4mf2-f3wh-gvf2, GHSA-5m6c-jp6f-2vcv: no login leads to an address that only looks like the application', async t => {
+  const { browser } = await setUpProxy(t)
+  const target = async (rd: string) => {
+    const reply = await browser.get(`https://app.example${P}/start?rd=${encodeURIComponent(rd)}`)
+    const state = new URL(reply.headers.location ?? '').searchParams.get('state') ?? ''
+    return decodeJwt(state).redirect
+  }
+  assert.equal(await target('https://app.example/fine'), 'https://app.example/fine')
+  for (const rd of [
+    ...['https://app.example.evil.test/', 'https://evil.test/app.example', 'https://evilapp.example/'],
+    ...['https://app.example@evil.test/', 'https://app.example:8443/', 'https://sub.app.example/'],
+    ...[
+      '/\\evil.test',
+      '\\\\evil.test',
+      '//evil.test',
+      '/\t/evil.test',
+      '///evil.test',
+      'https:/\\evil.test',
+    ],
+    ...['javascript:alert(1)//app.example', 'data:text/html,app.example', 'https://app.example\\@evil.test/'],
+  ]) {
+    const redirect = String(await target(rd))
+    const isHere = redirect === '' || new URL(redirect).origin === 'https://app.example'
+    assert.ok(isHere, `${JSON.stringify(rd)} leads to ${redirect}`)
+  }
+})
+
+test('GHSA-5m6w-wvh7-57vm, GHSA-6384-m2mw-rf54: forwarding headers spelled with `_`, and a prefix, decide nothing', async t => {
+  const { port } = await setUp(t, { skip_path_regex: '^/public' })
+  for (const front of fronts)
+    for (const claim of [
+      { X_Forwarded_Uri: '/public', X_Original_URL: 'https://app.example/public', X_Original_URI: '/public' },
+      { 'X-Forwarded_Uri': '/public', 'X_Forwarded-Uri': '/public', X_Forwarded_Host: 'open.example' },
+      { 'X-Forwarded-Prefix': '/public', 'X-Forwarded-Path': '/public', 'X-Original-Path': '/public' },
+    ] as Record<string, string>[]) {
+      const { status } = await judge(port, front, page, claim)
+      assert.equal(status, front.startsWith('nginx') ? 401 : 302, `${front} ${JSON.stringify(claim)}`)
+    }
+})
+
+test('GHSA-7r4p-vjf4-gxv4: who is let through as nobody is nobody in every identity header, for fronts that keep what an answer lacks', async t => {
+  const { port } = await setUp(t, { skip_path_regex: '^/public' })
+  const names =
+    'username groups entitlements email name uid jwt meta-jwks meta-outpost meta-provider meta-app'
+  for (const front of ['caddy', 'envoy'] as const) {
+    const reply = await judge(port, front, 'https://app.example/public', { 'x-authentik-username': 'root' })
+    assert.equal(reply.status, 200)
+    for (const name of names.split(' '))
+      assert.equal(reply.headers[`x-authentik-${name}`], '', `${front} ${name}`)
+  }
+})
+
+test('GHSA-f59h-q822-g45g, CVE-2024-45410: behind no front proxy can a client respell identity headers or have them dropped', async t => {
+  const upstream = await startUpstream(t)
+  const core = createFakeCore([fakeProvider({ external_host: 'http://app.example' })])
+  const { port: outpostPort } = await startOutpost(t, core)
+  for (const start of [startNginx, startCaddy, startHaproxy, startTraefik, startEnvoy]) {
+    const port = await freePort()
+    await start(t, { port, hosts: ['app.example'], outpostPort, upstreamPort: upstream.port })
+    const browser = createBrowser(core, port)
+    await browser.visit('http://app.example/')
+    const cookie = [...browser.cookies].map(([name, { value }]) => `${name}=${value}`).join('; ')
+    for (const claim of [
+      ['X_authentik_username', 'root'],
+      ['X_Authentik-Username', 'root'],
+      ['Connection', 'close, X-authentik-username, X_authentik_username'],
+    ] as [string, string][]) {
+      const { status, body } = await rawAsk(port, '/', [claim, ['Cookie', cookie]])
+      if (status === 400) continue
+      assert.equal(status, 200, `${start.name} ${claim}`)
+      assert.equal(JSON.parse(body).headers['x-authentik-username'], 'jane', `${start.name} ${claim}`)
+      assert.doesNotMatch(body, /root/, `${start.name} ${claim}`)
+    }
+  }
 })
 
 test('an application behind the outpost sees neither its cookies nor those of Core, in no spelling of the header', async t => {

@@ -3,11 +3,17 @@ import { type TestContext, test } from 'node:test'
 import { ProxyMode } from '@goauthentik/api'
 import type { Page } from 'playwright-core'
 import { testDatabase } from '../postgres.ts'
+import { type FrontOptions, startCaddy, startHaproxy, startNginx } from '../proxy/front-programs.ts'
 import { openBrowser, signedOut, signIn, visit } from './chromium.ts'
-import { type FrontOptions, startCaddy, startNginx } from './front.ts'
 import { createClient } from './http-client.ts'
 import { freePort } from './installation.ts'
-import { addApplication, addOutpost, giveToEmbedded, officialClient } from './official-client.ts'
+import {
+  addApplication,
+  addOutpost,
+  giveToEmbedded,
+  type OfficialClient,
+  officialClient,
+} from './official-client.ts'
 import { databaseEnv, describeSite, type Site, startService, until } from './production.ts'
 import { type Seen, startUpstream } from './upstream.ts'
 
@@ -16,6 +22,9 @@ const limit = { timeout: 180_000 }
 interface Behind {
   page: Page
   site: Site
+  api: OfficialClient
+  /** id of the provider of the domain */
+  domainProvider: number
   /** of one application, and of two that share a domain and a login */
   urls: { single: string; a: string; b: string }
 }
@@ -30,7 +39,12 @@ test('behind Caddy with `forward_auth`, judged by a standalone outpost', limit, 
   await walk(t, behind)
 })
 
-async function walk(t: TestContext, { page, site, urls }: Behind): Promise<void> {
+test('behind HAProxy with the Lua action, judged by a standalone outpost', limit, async t => {
+  const behind = await prepare(t, startHaproxy, 'standalone')
+  await walk(t, behind)
+})
+
+async function walk(t: TestContext, { page, site, api, domainProvider, urls }: Behind): Promise<void> {
   await t.test('the application is closed, whatever identity a client claims', async () => {
     for (const url of Object.values(urls)) {
       const answer = await createClient().ask(`${url}/`, { headers: forged })
@@ -65,7 +79,14 @@ async function walk(t: TestContext, { page, site, urls }: Behind): Promise<void>
     assert.equal(page.url(), `${urls.a}/one?x=1`)
     const [answer] = await Promise.all([page.waitForResponse(`${urls.b}/two`), page.goto(`${urls.b}/two`)])
     assert.equal(answer.status(), 200, 'the second host asked for a login of its own')
-    assert.equal((await seenBy(page)).headers['x-authentik-username'], 'akadmin')
+    const { headers } = await seenBy(page)
+    assert.equal(headers['x-authentik-username'], 'akadmin')
+    assert.ok((await page.context().cookies()).some(({ name }) => name.startsWith('authentik_proxy_')))
+    assert.doesNotMatch(
+      headers.cookie ?? '',
+      /authentik_/,
+      'the session of the domain reached an application',
+    )
   })
 
   await t.test('signing out at one host closes all', async () => {
@@ -83,6 +104,29 @@ async function walk(t: TestContext, { page, site, urls }: Behind): Promise<void>
     assert.equal((await seenBy(page)).url, '/deep/page?y=2')
     assert.equal(page.url(), `${urls.b}/deep/page?y=2`)
   })
+
+  await t.test(
+    'a changed access_token_validity is how long the next login lasts, without a restart',
+    async () => {
+      const seconds = async () => {
+        const cookies = await page.context().cookies(urls.b)
+        const expires = cookies.find(({ name }) => /^authentik_proxy_[0-9a-f]{8}$/.test(name))?.expires ?? 0
+        return expires - Date.now() / 1000
+      }
+      assert.ok((await seconds()) > 3600, `${await seconds()} s`)
+      await api.providers.providersProxyPartialUpdate({
+        id: domainProvider,
+        patchedProxyProviderRequest: { accessTokenValidity: 'minutes=9' },
+      })
+      await page.goto(`${urls.b}/outpost.goauthentik.io/sign_out`)
+      await signedOut(page)
+      await page.goto(`${urls.b}/after`)
+      await signIn(page, 'akadmin', site.password)
+      await seenBy(page)
+      const life = await seconds()
+      assert.ok(life > 60 && life <= 541, `${life} s`)
+    },
+  )
 }
 
 const names = ['username', 'email', 'groups', 'entitlements', 'name', 'uid', 'jwt', 'meta-app', 'meta-jwks']
@@ -147,5 +191,5 @@ async function prepare(
   const starts = async (url: string) => (await createClient().ask(`${url}/`)).status === 302
   for (const url of Object.values(urls)) await until(`${url} is served`, () => starts(url))
   const { page } = await visit(await openBrowser(t))
-  return { page, site, urls }
+  return { page, site, api, domainProvider: providers[1] ?? 0, urls }
 }

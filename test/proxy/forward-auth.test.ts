@@ -146,6 +146,21 @@ test('Traefik, Caddy and Envoy: a callback and a sign-out are recognised in the 
   }
 })
 
+test('credentials that were for the outpost are answered by an empty header, those of the application by none', async t => {
+  const all = await setUp(t)
+  const { port, core } = all
+  const [provider] = core.providers
+  core.tokens.set('robot', { active: true, sub: 'robot', client_id: provider?.client_id })
+  const cookie = await signIn(all)
+  for (const front of fronts) {
+    const taken = await judge(port, front, 'https://app.example/', { authorization: 'Bearer robot' })
+    assert.equal(taken.status, 200, front)
+    assert.equal(taken.headers.authorization, '', front)
+    const own = { cookie, authorization: 'Bearer of-the-application' }
+    assert.equal((await judge(port, front, 'https://app.example/', own)).headers.authorization, undefined)
+  }
+})
+
 test('the session store being away is 503, not a login', async t => {
   const core = createFakeCore([fakeProvider()])
   const running = await startOutpost(t, core, { leaseMs: 0 })

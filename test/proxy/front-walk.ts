@@ -1,35 +1,38 @@
 // What must hold behind every real front proxy, whichever it is: one walk, run by a test per program.
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 import net from 'node:net'
 import type { TestContext } from 'node:test'
 import { createFakeCore, fakeProvider } from './fake-core.ts'
+import type { StartFront } from './front-programs.ts'
+import { freePort } from './front-proxy.ts'
 import { ask, createBrowser, startOutpost, startUpstream, until } from './harness.ts'
 
-export interface Behind {
-  outpostPort: number
-  upstreamPort: number
-}
-
-/** @param startFront starts the front proxy for host `app.example` and returns its port */
+/** What people do, behind a front proxy that protects the host `app.example`. */
 export async function walkBehind(
   t: TestContext,
-  startFront: (behind: Behind) => Promise<number>,
+  startFront: StartFront,
+  mode: 'forward_single' | 'proxy' = 'forward_single',
 ): Promise<void> {
   const upstream = await startUpstream(t)
   upstream.server.on('upgrade', (req, socket) => {
     socket.on('error', () => {})
-    const user = req.headers['x-authentik-username']
-    socket.write(
-      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-User: ${user}\r\n\r\n`,
-    )
+    socket.write(`${switching(req)}X-User: ${req.headers['x-authentik-username']}\r\n\r\n`)
     socket.pipe(socket)
   })
   const core = createFakeCore([
-    fakeProvider({ external_host: 'http://app.example', skip_path_regex: '^/public/' }),
+    fakeProvider({
+      mode,
+      external_host: 'http://app.example',
+      internal_host: upstream.url,
+      skip_path_regex: '^/public/',
+    }),
   ])
   const { port: outpostPort } = await startOutpost(t, core)
-  const port = await startFront({ outpostPort, upstreamPort: upstream.port })
+  const port = await freePort()
+  await startFront(t, { port, hosts: ['app.example'], outpostPort, upstreamPort: upstream.port })
   const browser = createBrowser(core, port)
 
   const page = await browser.visit('http://app.example/page?a=1&b=2')
@@ -89,11 +92,25 @@ async function upgradeWorks(
   const cookie = [...cookies].map(([name, { value }]) => `${name}=${value}`).join('; ')
   const socket = net.connect(port, '127.0.0.1')
   t.after(() => socket.destroy())
-  const lines = ['GET /ws HTTP/1.1', 'Host: app.example', 'Connection: Upgrade', 'Upgrade: websocket']
-  socket.write(`${[...lines, 'Sec-WebSocket-Version: 13', `Cookie: ${cookie}`].join('\r\n')}\r\n\r\n`)
+  socket.write(upgradeRequest('app.example', cookie))
   const [first] = (await once(socket, 'data')) as [Buffer]
   assert.match(String(first), /^HTTP\/1\.1 101 [\s\S]*X-User: jane/i)
   socket.write('ping')
   const [back] = await once(socket, 'data')
   assert.equal(String(back), 'ping')
+}
+
+/** A request for a WebSocket at `/ws`, as a browser writes it; some front proxies refuse what is none. */
+export function upgradeRequest(host: string, cookie: string): string {
+  const lines = ['GET /ws HTTP/1.1', `Host: ${host}`, 'Connection: Upgrade', 'Upgrade: websocket']
+  const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='
+  return `${[...lines, 'Sec-WebSocket-Version: 13', key, `Cookie: ${cookie}`].join('\r\n')}\r\n\r\n`
+}
+
+/** The head of the answer that accepts it (RFC 6455 §4.2.2), without its last empty line. */
+export function switching({ headers }: IncomingMessage): string {
+  const key = `${headers['sec-websocket-key'] ?? ''}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`
+  const accept = createHash('sha1').update(key).digest('base64')
+  const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', 'Upgrade: websocket']
+  return `${[...lines, `Sec-WebSocket-Accept: ${accept}`].join('\r\n')}\r\n`
 }

@@ -1,8 +1,8 @@
-// Real front proxies in front of an upstream, configured by the files of examples/ with nothing but names and ports replaced.
+// Real front proxies in front of an application, configured by the files of examples/ with nothing but names, paths and ports replaced.
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { programPath, startFront, testFolder } from '../proxy/front-proxy.ts'
+import { programPath, startFront, testFolder } from './front-proxy.ts'
 
 export interface FrontOptions {
   port: number
@@ -12,7 +12,13 @@ export interface FrontOptions {
   outpostPort: number
   /** domain mode: the host, with port, that all logins go through */
   loginHost?: string
+  /** further outposts to balance over */
+  moreOutposts?: number[]
+  /** how long it waits for the outpost, in place of the 10 s of the examples */
+  waitMs?: number
 }
+
+export type StartFront = (t: TestContext, options: FrontOptions) => Promise<void>
 
 const examples = join(import.meta.dirname, '../../examples')
 
@@ -47,10 +53,43 @@ export async function startCaddy(t: TestContext, options: FrontOptions): Promise
   await startFront(t, { program, args, port: options.port, env })
 }
 
-function withPorts(example: string, { upstreamPort, outpostPort }: FrontOptions): string {
+/** HAProxy with the Lua action of examples/haproxy. */
+export function startHaproxy(t: TestContext, options: FrontOptions): Promise<void> {
+  return haproxy(t, options, 'haproxy.cfg')
+}
+
+/** HAProxy in front of an outpost that passes requests on itself. */
+export function startHaproxyThrough(t: TestContext, options: FrontOptions): Promise<void> {
+  return haproxy(t, options, 'through-outpost.cfg')
+}
+
+async function haproxy(t: TestContext, options: FrontOptions, name: string): Promise<void> {
+  const program = programPath('haproxy', 'haproxy')
+  const folder = await testFolder(t)
+  const example = await readFile(join(examples, 'haproxy', name), 'utf8')
+  const config = withPorts(example, options)
+    .replace(/^( +server outpost)1 .*$/m, (line, server: string) =>
+      [
+        line,
+        ...(options.moreOutposts ?? []).map((port, at) => `${server}${at + 2} 127.0.0.1:${port} check`),
+      ].join('\n'),
+    )
+    .replace('timeout server 60s', `timeout server ${options.waitMs ?? 60_000}ms`)
+    .replace('bind :80', `bind 127.0.0.1:${options.port}`)
+    .replaceAll('/etc/haproxy/postern.lua', join(examples, 'haproxy/postern.lua'))
+  const file = join(folder, 'haproxy.cfg')
+  await writeFile(file, config)
+  await startFront(t, { program, args: ['-db', '-f', file], port: options.port })
+}
+
+/** HAProxy's Lua client tries four times. */
+function withPorts(example: string, { upstreamPort, outpostPort, waitMs = 10_000 }: FrontOptions): string {
   return example
     .replaceAll('127.0.0.1:8080', `127.0.0.1:${upstreamPort}`)
     .replaceAll('127.0.0.1:9000', `127.0.0.1:${outpostPort}`)
+    .replace('proxy_read_timeout 10s', `proxy_read_timeout ${waitMs}ms`)
+    .replace('response_header_timeout 10s', `response_header_timeout ${waitMs}ms`)
+    .replace(' 2500 unless outpost', ` ${waitMs / 4} unless outpost`)
 }
 
 /** nginx keeps everything in the folder, so that it runs as anyone and beside others. */
@@ -66,7 +105,7 @@ events {}
 http {
 access_log off;
 ${temp}
-map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
+include ${join(examples, 'nginx/postern.conf')};
 ${server}
 }
 `
