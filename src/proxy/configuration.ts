@@ -2,7 +2,7 @@
 // version stays in use until there is a better one.
 import type { SecureContext } from 'node:tls'
 import { errorText, type Log } from '../log.ts'
-import type { OutpostLink } from '../wire/link.ts'
+import type { BrokenProvider, OutpostLink } from '../wire/link.ts'
 import type { ProxyProviderConfig } from '../wire/outpost.ts'
 import { type Application, type CompileOptions, compileApplication } from './application.ts'
 import type { Certificates } from './certificates.ts'
@@ -31,7 +31,7 @@ export interface LoadOptions {
   certificates: Certificates
   log: Log
   /** where the list comes from; default: Core */
-  providers?: () => Promise<readonly ProxyProviderConfig[]>
+  providers?: OutpostLink['providers']
   /** last good versions from before the start, by provider */
   kept?: ReadonlyMap<number, ProxyProviderConfig>
   compile: Omit<CompileOptions, 'jwks' | 'warn'>
@@ -39,25 +39,24 @@ export interface LoadOptions {
 
 /** Builds the next configuration. @throws LinkError when Core's list cannot be had; then nothing changes */
 export async function loadConfiguration(before: Configuration, options: LoadOptions): Promise<Configuration> {
-  const { link, log, kept, providers = () => link.providers() } = options
+  const { link, log, kept: keptProviders, providers = broken => link.providers(broken) } = options
   const loaded = new Map<number, Loaded>()
   const failed: { provider: string; problem: string; kept: boolean }[] = []
-  for (const provider of await providers()) {
-    const { pk } = provider
-    const last = before.loaded.get(pk)
+  const broken: BrokenProvider[] = []
+  for (const provider of await providers(row => broken.push(row))) {
     try {
-      loaded.set(pk, await load(provider, last, options))
+      loaded.set(provider.pk, await load(provider, before.loaded.get(provider.pk), options))
     } catch (error) {
-      const problem = errorText(error)
-      const good = last ?? (await loadKept(kept?.get(pk), options))
-      if (good !== undefined) loaded.set(pk, good)
-      failed.push({ provider: provider.name, problem, kept: good !== undefined })
-      log.warning('failed to setup application', {
-        name: provider.name,
-        error: problem,
-        kept: good !== undefined,
-      })
+      broken.push({ pk: provider.pk, name: provider.name, problem: errorText(error) })
     }
+  }
+  for (const { pk, name, problem } of broken) {
+    const good =
+      pk === null ? undefined : (before.loaded.get(pk) ?? (await loadKept(keptProviders?.get(pk), options)))
+    if (good !== undefined) loaded.set(good.provider.pk, good)
+    const kept = good !== undefined
+    failed.push({ provider: name, problem, kept })
+    log.warning('failed to setup application', { name, error: problem, kept })
   }
   return { loaded, failed }
 }

@@ -1,6 +1,7 @@
 // Plain checks of what Core answers. They keep the fields an outpost reads, tolerate any other, and name the field that is
 // wrong: an outpost that works with half an answer locks people out in ways nobody can explain.
-import { LinkError } from '../wire/link.ts'
+import { errorText } from '../log.ts'
+import { type BrokenProvider, LinkError } from '../wire/link.ts'
 import type {
   OidcConfiguration,
   OutpostInstance,
@@ -58,10 +59,36 @@ export function toRootConfig(value: unknown, at: string): RootConfig {
   return { ...config, error_reporting: { ...reporting, enabled } }
 }
 
+/**
+ * Rows of `outposts/proxy/`, each for itself.
+ * @param broken told each row that cannot be used, which is left out
+ */
+export function toProviders(
+  rows: unknown[],
+  at: string,
+  broken: (row: BrokenProvider) => void,
+): ProxyProviderConfig[] {
+  return rows.flatMap((row, index) => {
+    try {
+      return [toProvider(row, `${at} results[${index}]`)]
+    } catch (error) {
+      const { pk, name } = row !== null && typeof row === 'object' ? (row as Json) : {}
+      broken({
+        pk: Number.isSafeInteger(pk) ? (pk as number) : null,
+        name: typeof name === 'string' ? name : '',
+        problem: errorText(error),
+      })
+      return []
+    }
+  })
+}
+
 /** A row of `outposts/proxy/`. @throws LinkError (kind `invalid`) naming the field */
 export function toProvider(value: unknown, at: string): ProxyProviderConfig {
   const row = object(value, at)
   const field = `${at} `
+  const problem = text(row, 'problem', field, '')
+  if (problem !== '') throw new LinkError('invalid', `Core says: ${problem}`)
   return {
     pk: number(row, 'pk', field),
     name: text(row, 'name', field),

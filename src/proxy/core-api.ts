@@ -1,6 +1,6 @@
 // The calls an outpost makes to Core's REST API with its token.
 import { X509Certificate } from 'node:crypto'
-import { LinkError, type OutpostLink } from '../wire/link.ts'
+import { type BrokenProvider, LinkError, type OutpostLink } from '../wire/link.ts'
 import type { OutpostInstance } from '../wire/outpost.ts'
 import * as answers from './core-answers.ts'
 import type { RestClient } from './rest-client.ts'
@@ -67,13 +67,17 @@ export function createCoreApi(options: {
       return instance
     },
     rootConfig: async () => answers.toRootConfig(await get('root/config/'), 'root/config/'),
-    providers: async () => {
+    providers: async (broken = () => {}) => {
       const path = 'outposts/proxy/'
       for (let attempt = 0; attempt < 3; attempt++) {
         const found = await rows(path)
         if (found === null) continue
-        const providers = found.map((row, at) => answers.toProvider(row, `${path} results[${at}]`))
-        if (new Set(providers.map(provider => provider.pk)).size === providers.length) return providers
+        const left: BrokenProvider[] = []
+        const providers = answers.toProviders(found, path, row => left.push(row))
+        const keys = [...providers, ...left].map(({ pk }) => pk).filter(pk => pk !== null)
+        if (new Set(keys).size < keys.length) continue
+        for (const row of left) broken(row)
+        return providers
       }
       throw new LinkError('invalid', `Core's answer: ${path} did not hold still while its pages were read`)
     },

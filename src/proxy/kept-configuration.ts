@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { errorText, type Log } from '../log.ts'
 import type { CertificateBundle, OutpostInstance, ProxyProviderConfig } from '../wire/outpost.ts'
 import { isRecord } from './claims.ts'
-import { toInstance, toProvider } from './core-answers.ts'
+import { toInstance, toProviders } from './core-answers.ts'
 import { prepareFolder } from './sessions/session-folder.ts'
 
 export interface KeptConfiguration {
@@ -97,7 +97,7 @@ function parse(text: string): KeptConfiguration | null {
     return {
       savedAt: value.savedAt,
       instance: toInstance(instance, 'instance'),
-      providers: providers.map((provider, at) => toProvider(provider, `providers[${at}]`)),
+      providers: toProviders(providers, 'providers', () => {}),
       certificates: new Map(Object.entries(certificates).filter(isCertificate)),
     }
   } catch {

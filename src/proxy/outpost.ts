@@ -29,6 +29,7 @@ import { buildServing } from './serving.ts'
 import type { Sessions } from './sessions/sessions.ts'
 import { createStartUp } from './start-up.ts'
 import { createTunnels } from './upgrade.ts'
+import { type UpstreamLimits, upstreamLimits } from './upstream-limits.ts'
 
 export interface OutpostOptions {
   link: OutpostLink
@@ -56,6 +57,8 @@ export interface OutpostOptions {
   /** where the last good configuration is kept for a start while Core is down; absent: nowhere */
   configurationFile?: ConfigurationFile
   now?: () => number
+  /** default `upstreamLimits` */
+  limits?: UpstreamLimits
   /** ms; only for tests: delay after a push, and first pause between attempts to reach Core. Defaults: random up to 1,000, and 1,000 */
   pushDelayMs?: number
   retryMs?: number
@@ -101,8 +104,9 @@ export function createOutpost(options: OutpostOptions): Outpost {
     build: options.build ?? '',
   })
   const appLog = log.child('authentik.outpost.proxyv2.application')
-  const tunnels = createTunnels()
-  const forwarder = createForwarder({ watchAfterMs: options.leaseMs ?? 2000 })
+  const limits = options.limits ?? upstreamLimits
+  const tunnels = createTunnels(limits)
+  const forwarder = createForwarder({ watchAfterMs: options.leaseMs ?? 2000, limits })
   const startUp = createStartUp({
     ...{ link, log, sessions: options.sessions },
     retryMs: options.retryMs ?? 1000,

@@ -160,7 +160,7 @@ export function createRefresher(options: RefresherOptions): Refresher {
     const core: PublicCore = publicCoreOf(next.config, options)
     configuration = await loadConfiguration(configuration, {
       ...{ link, certificates, log: appLog, kept: keptProviders },
-      providers: from === undefined ? undefined : async () => from.providers,
+      providers: from === undefined ? undefined : async () => [...from.providers],
       compile: { outpostName: next.name, version: options.version, core },
     })
     if (configuration.loaded.size === 0 && !embedded)

@@ -33,8 +33,9 @@ const rememberedMax = 10_000
 interface Pending {
   sid: string
   user: string
+  clientId: string
   id: number | null
-  /** ms since epoch; sessions of the user that were made later stay */
+  /** ms since epoch; sessions of the user or provider that were made later stay */
   before: number | undefined
   receivedAt: number
 }
@@ -64,18 +65,22 @@ export function createRevocations(options: {
   return {
     last: () => last,
     receive(args) {
-      const sid = typeof args.session_id === 'string' ? args.session_id : ''
-      const user = typeof args.user === 'string' ? args.user : ''
-      if ((sid === '' && user === '') || sid.length > 512 || user.length > 512) return
+      const [sid, user, clientId] = [args.session_id, args.user, args.client_id].map(textOf) as [
+        string,
+        string,
+        string,
+      ]
+      if (sid === '' && user === '' && clientId === '') return
+      if (sid.length > 512 || user.length > 512 || clientId.length > 512) return
       const id = typeof args.id === 'number' && Number.isSafeInteger(args.id) ? args.id : null
       const known = id === null ? undefined : applied.get(id)
       if (id !== null && known !== undefined) {
         acknowledge(id, known)
         return
       }
-      headerLogins.forget(sid === '' ? { sub: user } : { sid })
+      headerLogins.forget(sid === '' ? { sub: user || undefined, clientId: clientId || undefined } : { sid })
       const before = typeof args.at === 'number' ? args.at + toleranceMs : undefined
-      void apply({ sid, user, id, before, receivedAt: performance.now() })
+      void apply({ sid, user, clientId, id, before, receivedAt: performance.now() })
     },
     async connected() {
       const gap = seenAt === null ? Number.POSITIVE_INFINITY : now() - seenAt
@@ -99,10 +104,11 @@ export function createRevocations(options: {
   }
 
   async function apply(revocation: Pending): Promise<void> {
-    const { sid, user, id, before, receivedAt } = revocation
+    const { sid, user, clientId, id, before, receivedAt } = revocation
     try {
-      if (sid === '') await sessions.endByUser(user, undefined, before)
-      else await sessions.endBySid(sid)
+      if (sid !== '') await sessions.endBySid(sid)
+      else if (user !== '') await sessions.endByUser(user, clientId || undefined, before)
+      else await sessions.endByProvider(clientId, before)
     } catch (error) {
       log.warning('a revocation could not be applied to the store yet', { error: errorText(error) })
       if (pending.length < maxPending) pending.push(revocation)
@@ -140,6 +146,10 @@ export function createRevocations(options: {
       log.warning('cannot remember the last revocation', { file, error: errorText(error) })
     }
   }
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : ''
 }
 
 function readMark(file: string): { last: number; seenAt: number } | null {

@@ -26,13 +26,17 @@ export interface HelloArgs {
   last_revocation: number
 }
 
-/** SESSION_END: `session_id` is 64 hex digits, or empty when everything of `user` (a `sub`) ends. */
+/**
+ * SESSION_END: `session_id` is 64 hex digits, or empty when everything of `user` (a `sub`) ends, or what the user has at the provider
+ * `client_id`, or everything at that provider. One that does not know `client_id` ends more of a user, never less.
+ */
 export interface SessionEndArgs {
   type: 'event.session.end'
   session_id: string
   /** id of the revocation, for the receipt */
   id?: number
   user?: string
+  client_id?: string
   /** ms since epoch at which it was made: what is repeated later must not end what began after it */
   at?: number
 }

@@ -46,13 +46,26 @@ export interface LinkHandlers {
   onDisconnect(): void
 }
 
+/** A row of the list of providers that lacks what an outpost must have. */
+export interface BrokenProvider {
+  /** null when not even that can be read */
+  pk: number | null
+  name: string
+  /** one line for the log */
+  problem: string
+}
+
 export interface OutpostLink {
   /** @throws LinkError */
   instance(): Promise<OutpostInstance>
   /** @throws LinkError */
   rootConfig(): Promise<RootConfig>
-  /** All pages or an error, never a part. @throws LinkError */
-  providers(): Promise<ProxyProviderConfig[]>
+  /**
+   * All pages or an error, never a part; but a row nobody can work with takes no other one down.
+   * @param broken told each such row, which is left out
+   * @throws LinkError
+   */
+  providers(broken?: (row: BrokenProvider) => void): Promise<ProxyProviderConfig[]>
   /** @param knownFingerprint when it still is the current one, null is returned and no key travels. @throws LinkError */
   certificate(uuid: string, knownFingerprint?: string): Promise<CertificateBundle | null>
   /** @throws LinkError */

@@ -80,6 +80,7 @@ export async function startFakeCore(t: TestContext, tls?: { key: string; cert: s
     socket.on('close', () => connections.delete(socket))
   })
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    socket.on('error', () => {}) // a client may leave while it is refused
     core.upgrades.push(seen(request, ''))
     const known = request.headers.authorization === `Bearer ${core.token}`
     const path = new URL(request.url ?? '', core.url).pathname

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { toProvider } from '../../src/proxy/core-answers.ts'
 import { createWsLink } from '../../src/proxy/ws-link.ts'
 import { instruction } from '../../src/wire/frames.ts'
-import { LinkError, type LinkErrorKind } from '../../src/wire/link.ts'
+import { type BrokenProvider, LinkError, type LinkErrorKind } from '../../src/wire/link.ts'
 import type { OutpostEvent } from '../../src/wire/outpost.ts'
 import { selfSigned } from './certificate.ts'
 import { linkConformance, recordingOutpost, until } from './conformance.ts'
@@ -202,7 +202,7 @@ test('failures are sorted by what can be done about them, and say what to check'
   await assert.rejects(link.instance(), failsAs('unreachable', /closed/))
 })
 
-test('an answer that lacks something is an error that names the field, never half a provider', async t => {
+test('a provider that lacks something is left out with the field named, and takes no other one down', async t => {
   const core = await startFakeCore(t)
   const link = linkTo(t, core)
   const broken: [Record<string, unknown>, RegExp][] = [
@@ -214,10 +214,21 @@ test('an answer that lacks something is an error that names the field, never hal
     [{ scopes_to_request: ['a', 1] }, /scopes_to_request must be a list of texts/],
     [{ certificate: '../../x' }, /certificate must be a UUID/],
     [{ pk: '1' }, /pk must be a number/],
+    [{ problem: 'client_secret does not open' }, /^Core says: client_secret does not open$/],
   ]
   for (const [edit, message] of broken) {
-    core.providers = [someProviderRow(core, 1), { ...someProviderRow(core, 2), ...edit }]
-    await assert.rejects(link.providers(), failsAs('invalid', message))
+    const second = { ...someProviderRow(core, 2), ...edit }
+    core.providers = [someProviderRow(core, 1), second, someProviderRow(core, 3)]
+    const left: BrokenProvider[] = []
+    const good = await link.providers(row => left.push(row))
+    assert.deepEqual(
+      good.map(({ pk }) => pk),
+      [1, 3],
+    )
+    assert.equal(left.length, 1)
+    assert.match(left[0]!.problem, message)
+    assert.deepEqual([left[0]!.pk, left[0]!.name], ['pk' in edit ? null : 2, String(second.name)])
+    assert.equal((await link.providers()).length, 2, 'nobody need listen')
   }
   const optional = {
     certificate: null,

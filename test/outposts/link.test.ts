@@ -11,7 +11,7 @@ import { silentLog } from '../../src/log.ts'
 import { sql } from '../../src/pg/db.ts'
 import { createWsLink } from '../../src/proxy/ws-link.ts'
 import { type Frame, instruction, parseFrame, type SessionEndArgs } from '../../src/wire/frames.ts'
-import { LinkError } from '../../src/wire/link.ts'
+import { type BrokenProvider, LinkError } from '../../src/wire/link.ts'
 import { embeddedOutpostManaged, type OutpostEvent } from '../../src/wire/outpost.ts'
 import { selfSigned } from '../link/certificate.ts'
 import { linkConformance, recordingOutpost } from '../link/conformance.ts'
@@ -142,6 +142,49 @@ test('the link within Core has the rights of its account, no more: what is taken
   await db.count(sql`update ${db.t('users')} set is_active = false`)
   await assert.rejects(link.instance(), kind('unauthorized'))
   assert.deepEqual(await events(core), [])
+})
+
+test('a provider whose secret does not open, or is empty, is left out by name on both links; one line says so, and others stay', async t => {
+  const { core, outpost } = await open(t)
+  const { db, secrets } = core.core
+  const inside = createInProcessLink({ core: core.core, app: core.app, hub: core.hub, outpostId: outpost.id })
+  const outside = createWsLink({
+    ...{ coreUrl: core.origin, token: outpost.key, insecure: false, version: '1.2.3' },
+    ...{ instanceId: randomUUID(), log: silentLog },
+  })
+  t.after(() => Promise.all([inside.close(), outside.close()]))
+  const [first] = await inside.providers()
+  const seal = async (column: 'client_secret' | 'cookie_secret', value: Buffer) => {
+    const table = column === 'client_secret' ? 'oauth2_providers' : 'proxy_providers'
+    await db.count(sql`
+      update ${db.t(table)} set ${sql.ref(`${column}_sealed`)} = ${value} where provider_id = ${first!.pk}`)
+  }
+  const lines = () => core.lines.filter(line => String(line.event).startsWith('outposts cannot be told'))
+  for (const [column, value, problem] of [
+    ['client_secret', secrets.seal('client_secret', ''), /client_secret is empty/],
+    ['client_secret', Buffer.from('sealed under another key'), /./],
+    ['cookie_secret', secrets.seal('cookie_secret', ''), /cookie_secret is empty/],
+  ] as const) {
+    const before = lines().length
+    await seal(column, value)
+    for (const link of [inside, outside, inside, outside]) {
+      const left: BrokenProvider[] = []
+      const good = await link.providers(row => left.push(row))
+      assert.deepEqual(
+        good.map(({ name }) => name),
+        ['two'],
+      )
+      assert.deepEqual(
+        left.map(({ pk, name }) => [pk, name]),
+        [[first!.pk, 'one']],
+      )
+      assert.match(left[0]!.problem, problem)
+    }
+    assert.equal(lines().length - before, 2, 'one line for each of the two lists')
+    assert.equal(lines().at(-1)?.provider, 'one')
+    await seal(column, secrets.seal(column, 'a good secret again'))
+    assert.equal((await inside.providers()).length + (await outside.providers()).length, 4)
+  }
 })
 
 test('without an id the link is that of the embedded outpost, and an outpost does not report logins', async t => {

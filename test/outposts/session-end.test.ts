@@ -3,7 +3,12 @@ import { randomUUID } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import { sha256 } from '../../src/core/secrets.ts'
 import { newSessionKey, sidOf } from '../../src/core/sessions/cookie.ts'
-import { endProviderAccess, endSessions, endUserAccess } from '../../src/core/sessions/revoke.ts'
+import {
+  endProviderAccess,
+  endSessions,
+  endUserAccess,
+  endUsersAtProviders,
+} from '../../src/core/sessions/revoke.ts'
 import { insertSession } from '../../src/core/sessions/sessions.sql.ts'
 import { sql } from '../../src/pg/db.ts'
 import { instruction } from '../../src/wire/frames.ts'
@@ -67,7 +72,6 @@ test('the end of everything of a user names the user, to outposts that know what
   const { one, near, far, stock, person } = await fleet(t)
   const { db, bus } = one.core
   await db.transaction(tx => endUserAccess(tx, bus, person))
-  await db.transaction(tx => endProviderAccess(tx, bus, 'a client'))
   const id = await addSession(one, person.id)
   await db.transaction(tx => endSessions(tx, bus, [id]))
   await eventually(() =>
@@ -79,6 +83,34 @@ test('the end of everything of a user names the user, to outposts that know what
     assert.deepEqual([socket.ends()[0]?.session_id, socket.ends()[0]?.user], ['', person.uid])
   }
   assert.equal(stock.ends().length, 1, 'an empty session id would end sessions of others there')
+})
+
+test('the end of a provider, and of a user at one, is told as such and has receipts', async t => {
+  const { one, near, far, stock, person } = await fleet(t)
+  const { db, bus } = one.core
+  const whole = await db.transaction(tx => endProviderAccess(tx, bus, 'client-gone'))
+  const holding = { userId: person.id, userUid: person.uid, providerId: 0, clientId: 'client-kept' }
+  const [part] = await db.transaction(tx => endUsersAtProviders(tx, bus, [holding]))
+  await eventually(() => [near, far].every(socket => socket.ends().length === 2))
+  for (const socket of [near, far])
+    assert.deepEqual(
+      socket.ends().map(({ id, session_id, user, client_id }) => [id, session_id, user, client_id]),
+      [
+        [whole.id, '', undefined, 'client-gone'],
+        [part!.id, '', person.uid, 'client-kept'],
+      ],
+    )
+  for (const socket of [near, far])
+    for (const { id } of socket.ends())
+      socket.send({
+        instruction: instruction.providerSpecific,
+        args: { sub_type: 'session_end.applied', id, ms: 2 },
+      })
+  await eventually(async () => {
+    const rows = await db.rows(sql`select 1 from ${db.t('revocation_receipts')} where ms = 2`)
+    return rows.length === 4
+  })
+  assert.deepEqual(stock.ends(), [], 'one that knows neither key hears nothing')
 })
 
 test('receipts are stored once each, for revocations that exist', async t => {

@@ -6,6 +6,7 @@ import type { Frame } from '../../src/wire/frames.ts'
 import {
   type BackChannelAnswer,
   type BackChannelCall,
+  type BrokenProvider,
   LinkError,
   type LinkHandlers,
   type OutpostLink,
@@ -27,6 +28,8 @@ export interface FakeCore {
   readonly link: OutpostLink
   readonly instance: OutpostInstance
   providers: ProxyProviderConfig[]
+  /** rows of its list that cannot be used */
+  broken: BrokenProvider[]
   user: FakeUser
   /** seconds a token lives */
   tokenSeconds: number
@@ -72,8 +75,9 @@ export function createFakeCore(providers: ProxyProviderConfig[]): FakeCore {
       return structuredClone(core.instance)
     },
     rootConfig: async () => ({ error_reporting: { enabled: false } }),
-    async providers() {
+    async providers(broken) {
       guard('providers')
+      for (const row of core.broken) broken?.(row)
       return structuredClone(core.providers)
     },
     async certificate(uuid, knownFingerprint) {
@@ -109,6 +113,7 @@ export function createFakeCore(providers: ProxyProviderConfig[]): FakeCore {
       config: { authentik_host: 'https://core.example/' },
     },
     providers,
+    broken: [],
     user: { sub: 'a'.repeat(64), sid: 'b'.repeat(64) },
     tokenSeconds: 3600,
     idClaims: {},

@@ -224,6 +224,34 @@ test('a provider that cannot be set up keeps its last good version and is report
   assert.equal(lines.filter(line => line.event === 'failed to setup application').length, 2)
 })
 
+test('a row of Core nobody can work with keeps the last good version of its provider, before and after a new one comes', async t => {
+  const [one, two] = [fakeProvider(), fakeProvider({ external_host: 'https://two.example' })]
+  const core = createFakeCore([one, two])
+  const { port, outpost, lines } = await startOutpost(t, core)
+  const status = async (host: string) => (await ask({ port, host, path: `${P}/start` })).status
+  core.providers = [two]
+  core.broken = [
+    { pk: one.pk, name: one.name, problem: 'client_secret is empty' },
+    { pk: 4711, name: 'never seen', problem: 'client_secret is empty' },
+    { pk: null, name: '', problem: 'it is no object' },
+  ]
+  await outpost.refresh()
+  assert.deepEqual([await status('app.example'), await status('two.example')], [302, 302])
+  assert.deepEqual(
+    outpost.status().failed.map(({ provider, kept }) => [provider, kept]),
+    [
+      [one.name, true],
+      ['never seen', false],
+      ['', false],
+    ],
+  )
+  assert.equal(lines.filter(line => line.event === 'failed to setup application').length, 3)
+  core.broken = []
+  await outpost.refresh()
+  assert.deepEqual([await status('app.example'), await status('two.example')], [400, 302], 'it is gone')
+  assert.deepEqual(outpost.status().failed, [])
+})
+
 test('when Core cannot be asked the last configuration serves on, and the line says how old it is', async t => {
   const core = createFakeCore([fakeProvider()])
   const { port, outpost, lines } = await startOutpost(t, core)

@@ -118,6 +118,38 @@ test('SESSION_END of a user ends all sessions of that user and nobody else', asy
   assert.equal((await other.get('https://app.example/')).status, 200)
 })
 
+test('SESSION_END with a provider ends what the user has there, or all of the provider, as far as it began before', async t => {
+  const upstream = await startUpstream(t)
+  const at = (n: number) =>
+    fakeProvider({ mode: 'proxy', internal_host: upstream.url, external_host: `https://app${n}.example` })
+  const [one, two] = [at(1), at(2)]
+  const core = createFakeCore([one, two])
+  const { port } = await startOutpost(t, core)
+  const statusAt = async (browser: ReturnType<typeof createBrowser>, n: number) =>
+    (await browser.get(`https://app${n}.example/`)).status
+  const [ann, bob] = [createBrowser(core, port), createBrowser(core, port)]
+  for (const n of [1, 2]) await ann.visit(`https://app${n}.example/`)
+  const user = core.user.sub
+  core.user = { sub: 'c'.repeat(64), sid: 'd'.repeat(64) }
+  await bob.visit('https://app1.example/')
+  const end = (id: number, args: object) =>
+    core.push(4, { type: 'event.session.end', session_id: '', id, at: Date.now(), ...args })
+  end(1, { user, client_id: one.client_id })
+  await until(async () => (await statusAt(ann, 1)) === 302, 'the session to end')
+  assert.deepEqual([await statusAt(ann, 2), await statusAt(bob, 1)], [200, 200])
+  end(2, { client_id: one.client_id, at: Date.now() - 3_600_000 })
+  await until(() => core.sent.length === 2, 'the receipt')
+  assert.equal(await statusAt(bob, 1), 200, 'it began after what Core speaks of')
+  end(3, { client_id: one.client_id })
+  await until(async () => (await statusAt(bob, 1)) === 302, 'the session to end')
+  await until(() => core.sent.length === 3, 'the receipt')
+  assert.equal(await statusAt(ann, 2), 200)
+  assert.deepEqual(
+    core.sent.map(({ args }) => [args.sub_type, args.id]),
+    [1, 2, 3].map(id => ['session_end.applied', id]),
+  )
+})
+
 test('what Core says again about a user, to an outpost that starts or twice, does not end what began after it', async t => {
   const { browser, core } = await setUp(t)
   const at = Date.now() - 10_000

@@ -15,29 +15,33 @@ export interface Visitor {
   readonly name: string
   /** Goes through the login until the page is there; outages on the way are waited out. @throws Error when it does not get there */
   signIn(): Promise<void>
-  /** One page. */
-  read(): Promise<Visited>
+  /** One page. @param port of the outpost to ask; default: the application's own */
+  read(port?: number): Promise<Visited>
+  /** Signs out at an outpost, and there alone: the session in Core goes on. */
+  signOut(port?: number): Promise<Visited>
+  /** Another tab with the cookies of now; what happens here is not seen there. */
+  copy(): Visitor
   /** Opens a WebSocket and has one message echoed. @returns 101, or the status of the refusal, or 502 when it broke */
   talk(): Promise<number>
 }
 
 const flow = 'default-authentication-flow'
+/** When more want to sign in than passwords can be hashed, some are told to come back. */
+const patienceMs = 200_000
 
 /**
  * @param about.application origin of the application, served by the balancer
  * @param about.core origin of Core
+ * @param cookies to begin with, by host
  * @param about.address told to Core as the client's, since it counts attempts under way by address
  */
-export function createVisitor(about: {
-  name: string
-  password: string
-  address: string
-  application: string
-  core: string
-}): Visitor {
-  const jars = new Map<string, Map<string, string>>()
+export function createVisitor(
+  about: { name: string; password: string; address: string; application: string; core: string },
+  cookies: Map<string, Map<string, string>> = new Map(),
+): Visitor {
+  const jars = new Map([...cookies].map(([host, jar]) => [host, new Map(jar)]))
 
-  async function call(method: string, text: string, body?: object): Promise<Visited> {
+  async function call(method: string, text: string, body?: object, port?: number): Promise<Visited> {
     const url = new URL(text)
     const jar = jars.get(url.hostname) ?? new Map<string, string>()
     jars.set(url.hostname, jar)
@@ -54,6 +58,7 @@ export function createVisitor(about: {
         ...(body === undefined || csrf === undefined ? {} : { 'x-authentik-csrf': csrf }),
       },
       body,
+      port,
     )
     for (const line of reply.cookies) {
       const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
@@ -93,13 +98,19 @@ export function createVisitor(about: {
   return {
     name: about.name,
     async signIn() {
-      for (let tries = 0; tries < 60; tries++) {
+      for (const end = Date.now() + patienceMs; Date.now() < end; ) {
         if ((await walk(`${about.application}/page?of=${about.name}`).catch(lost)) !== null) return
-        await sleep(250)
+        await sleep(250 + Math.random() * 500)
       }
       throw new Error(`${about.name} could not sign in`)
     },
-    read: () => call('GET', `${about.application}/page?of=${about.name}`).catch(() => broken),
+    read: port =>
+      call('GET', `${about.application}/page?of=${about.name}`, undefined, port).catch(() => broken),
+    signOut: port =>
+      call('GET', `${about.application}/outpost.goauthentik.io/sign_out`, undefined, port).catch(
+        () => broken,
+      ),
+    copy: () => createVisitor(about, jars),
     talk: () =>
       new Promise(resolve => {
         const url = new URL('/socket', about.application)
@@ -137,10 +148,11 @@ function ask(
   url: URL,
   headers: Record<string, string>,
   body?: object,
+  at?: number,
 ): Promise<{ status: number; location: string; body: string; cookies: string[] }> {
   const { port, host, pathname, search } = url
   return new Promise((resolve, reject) => {
-    const options = { host: '127.0.0.1', port, method, path: pathname + search, agent: false }
+    const options = { host: '127.0.0.1', port: at ?? port, method, path: pathname + search, agent: false }
     const request = http.request({ ...options, headers: { host, ...headers } }, reply => {
       let text = ''
       reply.setEncoding('utf8').on('data', chunk => {

@@ -107,6 +107,7 @@ export function storeConformance(name: string, open: (t: TestContext) => Promise
       const gone = [someRecord({ clientId }), someRecord({ clientId, sidHash: null })]
       const other = someRecord()
       for (const record of [...gone, other]) await store.save(record)
+      assert.equal(await store.deleteByProvider(clientId, new Date(gone[0]!.createdAt.getTime() - 1)), 0)
       assert.equal(await store.deleteByProvider(clientId), 2)
       await assertLeft(store, [other], gone)
     })

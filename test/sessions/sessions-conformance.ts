@@ -85,7 +85,7 @@ export function sessionsConformance(name: string, open: (t: TestContext) => Prom
     })
 
     test('a session ends by cookie, login, user, provider and all together, and only where it belongs', async t => {
-      const { sessions, inAnHour } = await start(t)
+      const { sessions, clock, inAnHour } = await start(t)
       const [provider, second] = [someProvider(), someProvider()]
       const claims = someClaims()
       const make = async (at = provider, of = claims) => (await sessions.create(at, of, inAnHour)).cookieValue
@@ -111,6 +111,8 @@ export function sessionsConformance(name: string, open: (t: TestContext) => Prom
       assert.equal(await kindOf(here), 'absent')
 
       const atSecond = await make(second)
+      assert.equal(await sessions.endByProvider(second.clientId, clock.now - 1), 0)
+      assert.equal(await kindOf(atSecond, second), 'session', 'it began later')
       assert.equal(await sessions.endByProvider(second.clientId), 1)
       assert.equal(await kindOf(atSecond, second), 'absent')
       assert.equal(await kindOf(bystander), 'session')

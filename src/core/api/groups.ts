@@ -5,6 +5,8 @@ import { principalOf } from '../access.ts'
 import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
 import { ApiError, invalid, permissionDenied } from '../errors.ts'
+import { targetsOfGroups } from '../policies/lost-access.sql.ts'
+import { accessChanged } from '../policies/lost-access.ts'
 import type { WriteContext } from './audit.ts'
 import { audit } from './audit.ts'
 import { GroupBody, GroupInput, type GroupRow, include } from './group-shape.ts'
@@ -95,10 +97,9 @@ export function registerGroupRoutes(app: CoreApp, core: Core): void {
           const row = await findFor(groupResource, tx, request, visibleRow(tx, principal, permission), true)
           const { pk } = request.body
           const users = verb === 'add_user' ? [...row.users, pk] : row.users.filter(id => id !== pk)
-          await changeUsers(context, row, users)
-          await audit(context, 'model_updated', modelOf(groupResource, row), {
-            diff: { users: { previous_value: row.users, new_value: users } },
-          })
+          const { revocationId } = await changeUsers(context, row, users)
+          const diff = { users: { previous_value: row.users, new_value: users } }
+          await audit(context, 'model_updated', modelOf(groupResource, row), { diff }, revocationId)
         })
         return reply.code(204).send()
       },
@@ -135,19 +136,20 @@ async function update(
     is_superuser: input.is_superuser,
     attributes: input.attributes,
   })
-  await changeGraph(context, row, input)
-  if (input.users !== undefined) await changeUsers(context, row, input.users)
-  return {}
+  const moved = await changeGraph(context, row, input)
+  const changed = input.users === undefined ? {} : await changeUsers(context, row, input.users)
+  return { ...moved, ...changed }
 }
 
 async function remove(context: WriteContext, row: GroupRow): Promise<WriteResult> {
-  const { tx, principal } = context
+  const { core, tx, principal } = context
   await requireHeld(tx, principal, { groups: [row.id] })
   await lockAncestry(tx)
   const below = (await subtreeOf(tx, row.id)).filter(id => id !== row.id)
+  const applications = await targetsOfGroups(tx, [row.id])
   await removeRow(tx, 'groups', row.id)
   await rebuildClosure(tx, below)
-  return {}
+  return accessChanged(tx, core.bus, { applications })
 }
 
 interface GroupLinks {
@@ -162,25 +164,28 @@ async function changeGraph(
   context: WriteContext,
   row: GroupLinks,
   input: Partial<GroupInput>,
-): Promise<void> {
-  const { tx } = context
+): Promise<WriteResult> {
+  const { core, tx } = context
   if (input.roles !== undefined) {
     await requireRoleChange(context, row.roles, input.roles)
     await setRolesOfGroup(tx, row.id, input.roles)
   }
-  if (input.parents === undefined) return
+  if (input.parents === undefined) return {}
   await lockAncestry(tx)
   await requireMembershipChange(context, row.parents, input.parents, 'parents')
   const [cycle] = await descendantsAmong(tx, row.id, input.parents)
   if (cycle !== undefined) throw invalid({ parents: 'A group cannot be its own ancestor.' })
+  const before = await targetsOfGroups(tx, [row.id])
   await setParents(tx, row.id, input.parents)
   await rebuildClosure(tx, await subtreeOf(tx, row.id))
+  const applications = [...new Set([...before, ...(await targetsOfGroups(tx, [row.id]))])]
+  return accessChanged(tx, core.bus, { applications })
 }
 
-async function changeUsers(context: WriteContext, row: GroupLinks, users: number[]): Promise<void> {
-  const { tx, principal } = context
+async function changeUsers(context: WriteContext, row: GroupLinks, users: number[]): Promise<WriteResult> {
+  const { core, tx, principal } = context
   const { added, removed } = difference(row.users, users)
-  if (added.length + removed.length === 0) return
+  if (added.length + removed.length === 0) return {}
   await requireReferences(
     tx,
     principal,
@@ -196,6 +201,7 @@ async function changeUsers(context: WriteContext, row: GroupLinks, users: number
     throw permissionDenied()
   await requireHeld(tx, principal, { groups: [row.id] })
   await setUsersOfGroup(tx, row.id, users)
+  return accessChanged(tx, core.bus, { users: [...added, ...removed] })
 }
 
 function superuserOnly(): ApiError {

@@ -5,6 +5,8 @@ import Type from 'typebox'
 import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
 import { invalid } from '../errors.ts'
+import { targetsOfUser } from '../policies/lost-access.sql.ts'
+import { accessChanged } from '../policies/lost-access.ts'
 import { endUserAccess } from '../sessions/revoke.ts'
 import { insertUser } from '../users/new-user.sql.ts'
 import type { WriteContext } from './audit.ts'
@@ -74,6 +76,7 @@ export const userResource: Resource<UserRow, UserInput, UserQuery> = {
   table: userTable,
   where: userConditions,
   ordering: userOrdering,
+  fromReplica: true,
   toBody: userBody,
   label: row => ({ pk: row.id, name: row.username }),
   insert,
@@ -166,8 +169,8 @@ async function update(context: WriteContext, row: UserRow, input: Partial<UserIn
     path: input.path,
     type: input.type,
   })
-  await setMemberships(context, row.id, row, input)
-  if (!deactivated) return {}
+  const moved = await setMemberships(context, row.id, row, input)
+  if (!deactivated) return moved
   const [revocation] = await endUserAccess(tx, core.bus, row)
   return { revocationId: revocation?.id }
 }
@@ -177,7 +180,10 @@ async function remove(context: WriteContext, row: UserRow): Promise<WriteResult>
   if (row.id === principal.user.id) throw invalid({ non_field_errors: 'You cannot delete your own account.' })
   await requireNotAbove(tx, principal, [row.id])
   const [revocation] = await endUserAccess(tx, core.bus, row)
+  const applications = await targetsOfUser(tx, row.id)
   await removeRow(tx, 'users', row.id)
+  // Bindings that named him are gone as well, those that shut him out among them.
+  await accessChanged(tx, core.bus, { applications })
   return { revocationId: revocation?.id }
 }
 
@@ -186,15 +192,19 @@ async function setMemberships(
   id: number,
   was: { groups: string[]; roles: string[] },
   input: Partial<UserInput>,
-): Promise<void> {
+): Promise<WriteResult> {
+  const { core, tx } = context
+  const groups = input.groups ?? was.groups
+  const moved = groups.length !== was.groups.length || groups.some(group => !was.groups.includes(group))
   if (input.groups !== undefined) {
     await requireMembershipChange(context, was.groups, input.groups)
-    await setGroupsOfUser(context.tx, id, input.groups)
+    await setGroupsOfUser(tx, id, input.groups)
   }
   if (input.roles !== undefined) {
     await requireRoleChange(context, was.roles, input.roles)
-    await setRolesOfUser(context.tx, id, input.roles)
+    await setRolesOfUser(tx, id, input.roles)
   }
+  return moved ? accessChanged(tx, core.bus, { users: [id] }) : {}
 }
 
 const internalOnly = 'Internal service accounts are made and kept by the system.'

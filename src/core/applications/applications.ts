@@ -14,6 +14,7 @@ import { imageAddress, isImageAddress } from '../media/address.ts'
 import { reservedSlugs } from '../oidc/urls.ts'
 import { outpostsChanged } from '../outposts/changed.ts'
 import { launchUrl } from '../policies/launch-url.ts'
+import { accessChanged } from '../policies/lost-access.ts'
 import { ProviderBody, providerBody } from '../providers/provider-shape.ts'
 import { providerIsVisible } from '../providers/providers.sql.ts'
 import type { PrincipalUser } from '../sessions/principal.ts'
@@ -189,7 +190,9 @@ async function update(
   const told = now !== row.provider_id || differs(row.slug, input.slug) || differs(row.name, input.name)
   const concerned = [row.provider_id, now].filter(id => id !== null)
   if (told && concerned.length > 0) await outpostsChanged(tx, core, { providers: concerned })
-  return now === row.provider_id ? {} : endAccess(context, row.provider_id)
+  if (now !== row.provider_id) return endAccess(context, row.provider_id)
+  if (!differs(row.policy_engine_mode, input.policy_engine_mode)) return {}
+  return accessChanged(tx, core.bus, { applications: [row.id] })
 }
 
 function differs(before: string, after: string | undefined): boolean {

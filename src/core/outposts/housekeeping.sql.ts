@@ -18,6 +18,8 @@ const expiring = {
   // Outposts that were away are sent a day of them; receipts go with theirs.
   revocations: sql`t.created_at <= now() - interval '24 hours'`,
   outpost_instances: sql`t.expires_at <= now() - interval '1 minute'`,
+  // Of tasks that never came to their end.
+  task_fan_outs: sql`t.expires_at <= now()`,
   proxy_sessions: sql`t.expires_at <= now()`,
 } as const
 

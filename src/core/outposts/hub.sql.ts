@@ -24,8 +24,6 @@ export async function findLinkedOutpost(
       and (o.user_id = ${principal.user.id} or ${visibleTo(db, principal, 'authentik_outposts.change_outpost', sql`o.id`)})`)
 }
 
-/** Revocations an outpost can be told about: the end of a provider reaches it as a change of configuration. */
-const canBeTold = sql`(session_id <> '' or user_uid is not null)`
 /** Numbers are given before they are visible: one below the last an outpost knows may have become visible since. */
 const justNow = sql`now() - interval '5 seconds'`
 
@@ -78,8 +76,8 @@ export async function saveHello(
         for update skip locked)
     )
     select o.revision, (
-      exists (select from ${db.t('revocations')} where id > ${h.lastRevocation}::bigint and ${canBeTold})
-      or exists (select from ${db.t('revocations')} where created_at > ${justNow} and ${canBeTold})
+      exists (select from ${db.t('revocations')} where id > ${h.lastRevocation}::bigint)
+      or exists (select from ${db.t('revocations')} where created_at > ${justNow})
     ) as missed from o`)
   return row === undefined ? undefined : { revision: Number(row.revision), missed: row.missed }
 }
@@ -109,21 +107,17 @@ export interface RevocationRow {
   at: number
   session_id: string
   user_uid: string | null
+  client_id: string | null
 }
 
-interface RawRevocation {
-  id: string
-  at: Date
-  session_id: string
-  user_uid: string | null
-}
+type RawRevocation = Omit<RevocationRow, 'id' | 'at'> & { id: string; at: Date }
+
+const columns = sql`id, session_id, user_uid, client_id, created_at as at`
 
 export async function revocationsByIds(db: Queryable, ids: number[]): Promise<RevocationRow[]> {
   return numbered(
     await db.rows<RawRevocation>(
-      sql`
-      select id, session_id, user_uid, created_at as at from ${db.t('revocations')}
-      where id = any(${ids}::bigint[]) and ${canBeTold} order by id`,
+      sql`select ${columns} from ${db.t('revocations')} where id = any(${ids}::bigint[]) order by id`,
       { retry: true },
     ),
   )
@@ -138,9 +132,9 @@ export async function revocationsAfter(
 ): Promise<RevocationRow[]> {
   return numbered(
     await db.rows<RawRevocation>(sql`
-      select id, session_id, user_uid, created_at as at from ${db.t('revocations')}
+      select ${columns} from ${db.t('revocations')}
       where (id > ${after}::bigint or (${overlap}::boolean and created_at > ${justNow}))
-        and created_at > now() - interval '24 hours' and ${canBeTold}
+        and created_at > now() - interval '24 hours'
       order by id limit ${limit}`),
   )
 }
@@ -149,10 +143,8 @@ export async function revocationsAfter(
 export async function revocationsWithin(db: Queryable, seconds: number): Promise<RevocationRow[]> {
   return numbered(
     await db.rows<RawRevocation>(sql`
-      select id, session_id, user_uid, created_at as at from ${db.t('revocations')}
-      where created_at > now() - least(${seconds}::float8, 86400) * interval '1 second'
-        and ${canBeTold}
-      order by id`),
+      select ${columns} from ${db.t('revocations')}
+      where created_at > now() - least(${seconds}::float8, 86400) * interval '1 second' order by id`),
   )
 }
 

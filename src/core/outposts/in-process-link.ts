@@ -26,7 +26,7 @@ import { outpostBody } from './outpost-shape.ts'
 import type { OutpostRow } from './outposts.sql.ts'
 import { outpostTable } from './outposts.sql.ts'
 import { proxyConfigRows } from './proxy-config.sql.ts'
-import { proxyConfig } from './proxy-config.ts'
+import { createProxyConfigs } from './proxy-config.ts'
 
 const everything = { limit: 1_000_000, offset: 0 }
 /** What an outpost reports besides `custom_…`. */
@@ -49,6 +49,7 @@ export function createInProcessLink(options: {
 }): OutpostLink {
   const { core, app, hub, outpostId } = options
   const log = core.log.child('authentik.outposts')
+  const toConfig = createProxyConfigs(core)
   let channel: Channel | null = null
   let closed = false
 
@@ -90,11 +91,16 @@ export function createInProcessLink(options: {
         if (status !== 200) throw new LinkError('unreachable', `root/config/ was answered with ${status}`)
         return body as { error_reporting: { enabled: boolean } }
       }),
-    providers: () =>
+    providers: (broken = () => {}) =>
       orLinkError('providers', async () => {
         const { principal } = await account()
         const rows = await proxyConfigRows(core.db, principal, {}, everything)
-        return rows.map(row => proxyConfig(core, row, undefined))
+        return rows.flatMap(row => {
+          const { problem, ...config } = toConfig(row, undefined)
+          if (problem === undefined) return [config]
+          broken({ pk: row.pk, name: row.name, problem })
+          return []
+        })
       }),
     certificate: (uuid, known) => orLinkError('certificate', () => certificate(uuid, known)),
     reportEvent: event => orLinkError('event', () => reportEvent(event)),

@@ -30,25 +30,36 @@ export function createSessionEnds(options: { db: Db; bus: Bus; links: Links; log
   /** what was sent to all links, by number, with the time */
   const sent = new Map<number, number>()
   let timer: NodeJS.Timeout | undefined
+  let reading = false
   let readAt = performance.now()
   let closed = false
 
   const stopListening = bus.subscribe(sessionEndMessage, ({ id }) => {
     if (typeof id !== 'number' || links.count() === 0) return
     waiting.add(id)
-    timer ??= setTimeout(flush, gatherMs)
+    schedule(gatherMs)
   })
 
-  function flush(): void {
+  /** One read at a time, so that ends are told in the order in which they came. */
+  function schedule(ms: number): void {
+    if (!closed && !reading) timer ??= setTimeout(() => void flush(), ms)
+  }
+
+  async function flush(): Promise<void> {
     timer = undefined
+    reading = true
     const ids = [...waiting]
     waiting.clear()
-    revocationsByIds(db, ids).then(deliver, error => {
+    let pauseMs = 0
+    try {
+      deliver(await revocationsByIds(db, ids))
+    } catch (error) {
       log.warning('ended sessions could not be read yet', { count: ids.length, error: errorText(error) })
-      if (closed) return
       for (const id of ids) waiting.add(id)
-      timer ??= setTimeout(flush, retryMs)
-    })
+      pauseMs = retryMs
+    }
+    reading = false
+    if (waiting.size > 0) schedule(pauseMs)
   }
 
   function deliver(rows: RevocationRow[]): void {
@@ -91,7 +102,7 @@ export function createSessionEnds(options: { db: Db; bus: Bus; links: Links; log
 }
 
 function tell(link: Link, row: RevocationRow, text: string): void {
-  // An empty session id means nothing good to an outpost that does not know `user`.
+  // An empty session id means nothing good to an outpost that knows neither `user` nor `client_id`.
   if (row.session_id === '' && !link.extended) return
   if (isFirst(link, row.id)) sendTo(link, text)
 }
@@ -100,5 +111,6 @@ function frameOf(row: RevocationRow): string {
   const { id, session_id, at } = row
   const args: SessionEndArgs = { type: 'event.session.end', session_id, id, at }
   if (row.user_uid !== null) args.user = row.user_uid
+  if (row.client_id !== null) args.client_id = row.client_id
   return JSON.stringify({ instruction: instruction.sessionEnd, args })
 }

@@ -20,6 +20,7 @@ import {
   findTarget,
   raiseFlowVersions,
 } from './bindings-api.sql.ts'
+import { accessChanged } from './lost-access.ts'
 
 const Order = Type.Integer({ minimum: -2_147_483_648, maximum: 2_147_483_647 })
 const Seconds = Type.Integer({ minimum: 0, maximum: 2_147_483_647 })
@@ -104,11 +105,12 @@ export function registerBindingRoutes(app: CoreApp, core: Core): void {
 }
 
 async function insert(context: WriteContext, input: BindingInput): Promise<string> {
-  const { tx } = context
+  const { core, tx } = context
   await check(context, input, { user_id: null, group_id: null })
   await requireTarget(context, input.target)
   const id = await insertColumns<string>(tx, 'policy_bindings', columnsOf(input))
   await raiseFlowVersions(tx, [input.target])
+  await accessChanged(tx, core.bus, { applications: [input.target] })
   return id
 }
 
@@ -117,21 +119,22 @@ async function update(
   row: BindingRow,
   input: Partial<BindingInput>,
 ): Promise<WriteResult> {
-  const { tx } = context
+  const { core, tx } = context
   await check(context, input, row)
   await requireTarget(context, row.target_id, true)
   if (input.target !== undefined && input.target !== row.target_id) await requireTarget(context, input.target)
   await updateColumns(tx, 'policy_bindings', row.id, columnsOf(input))
-  await raiseFlowVersions(tx, [row.target_id, input.target ?? row.target_id])
-  return {}
+  const targets = [row.target_id, input.target ?? row.target_id]
+  await raiseFlowVersions(tx, targets)
+  return accessChanged(tx, core.bus, { applications: targets })
 }
 
 async function remove(context: WriteContext, row: BindingRow): Promise<WriteResult> {
-  const { tx } = context
+  const { core, tx } = context
   await requireTarget(context, row.target_id, true)
   await removeRow(tx, 'policy_bindings', row.id)
   await raiseFlowVersions(tx, [row.target_id])
-  return {}
+  return accessChanged(tx, core.bus, { applications: [row.target_id] })
 }
 
 /** @throws ApiError 400 unless the result names exactly one user or group, and the caller may view it */

@@ -7,10 +7,14 @@ export type PolicyMode = 'any' | 'all'
 /**
  * Lateral join `judged` with `bound` (enabled bindings of a target) and `passed` (those that hold for the user). An expired binding
  * is one that fails, never one that is not there: the last temporary grant must not open the target to everybody when it ends.
- * @param userId null = nobody is signed in: no binding holds
+ * @param userId the user's id, also as SQL that names neither `b`, `c` nor `m`; null = nobody is signed in: no binding holds
  * @param targetId the target's id as SQL
  */
-export function judgedBindings(db: Queryable, userId: number | null, targetId: RawBuilder<unknown>) {
+export function judgedBindings(
+  db: Queryable,
+  userId: number | null | RawBuilder<unknown>,
+  targetId: RawBuilder<unknown>,
+) {
   return sql`
     cross join lateral (
       select count(*)::int as bound, (count(*) filter (where

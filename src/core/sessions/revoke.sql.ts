@@ -37,6 +37,31 @@ export async function deleteProxySessions(
   return db.count(sql`delete from ${db.t('proxy_sessions')} where ${condition}`)
 }
 
+/** What a user has at a provider. */
+export interface Holding {
+  userId: number
+  userUid: string
+  providerId: number
+  clientId: string
+}
+
+/** @param userHashes SHA-256 of each holding's `sub`, in the same order */
+export async function deleteHoldings(
+  db: Queryable,
+  holdings: Holding[],
+  userHashes: Buffer[],
+): Promise<number> {
+  return db.count(sql`
+    with held as (
+      select * from unnest(${holdings.map(h => h.userId)}::int[], ${holdings.map(h => h.providerId)}::int[],
+        ${holdings.map(h => h.clientId)}::text[], ${userHashes}::bytea[]) as h (user_id, provider_id, client_id, user_hash)
+    ), tokens as (
+      update ${db.t('oauth_access_tokens')} t set revoked_at = now() from held h
+      where t.user_id = h.user_id and t.provider_id = h.provider_id and t.revoked_at is null
+    )
+    delete from ${db.t('proxy_sessions')} s using held h where s.user_hash = h.user_hash and s.client_id = h.client_id`)
+}
+
 export interface NewRevocation {
   sessionId?: string
   userUid?: string

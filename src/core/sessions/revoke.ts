@@ -5,8 +5,10 @@ import type { Tx } from '../../pg/db.ts'
 import { sha256 } from '../secrets.ts'
 import { sidOf } from './cookie.ts'
 import {
+  deleteHoldings,
   deleteProxySessions,
   deleteSessionRows,
+  type Holding,
   insertRevocations,
   revokeRefreshTokens,
   sessionIdsOf,
@@ -17,7 +19,7 @@ export const sessionEndMessage = 'session.end'
 
 export interface Revocation {
   id: number
-  /** `sid` of the session, or empty when everything of `userUid` or of `clientId` ended */
+  /** `sid` of the session, or empty when what `userUid` has, what is open at `clientId`, or both together ended */
   sessionId: string
 }
 
@@ -67,6 +69,15 @@ export async function endProviderAccess(tx: Tx, bus: Bus, clientId: string): Pro
   await deleteProxySessions(tx, { clientId })
   const [revocation] = announce(tx, bus, await insertRevocations(tx, [{ clientId }]))
   return revocation!
+}
+
+/** Ends what each of the users has open at the provider beside him: tokens and outpost sessions. @returns one revocation each */
+export async function endUsersAtProviders(tx: Tx, bus: Bus, holdings: Holding[]): Promise<Revocation[]> {
+  if (holdings.length === 0) return []
+  const hashes = holdings.map(({ userUid }) => sha256(userUid))
+  await deleteHoldings(tx, holdings, hashes)
+  const ended = holdings.map(({ userUid, clientId }) => ({ userUid, clientId }))
+  return announce(tx, bus, await insertRevocations(tx, ended))
 }
 
 function announce(tx: Tx, bus: Bus, revocations: Revocation[]): Revocation[] {

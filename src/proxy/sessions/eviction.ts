@@ -16,7 +16,7 @@ export type Eviction =
   | { by: 'sid'; sid: string }
   /** `before`: ms since epoch, sessions made later stay */
   | { by: 'user'; user: string; clientId?: string; before?: number }
-  | { by: 'provider'; clientId: string }
+  | { by: 'provider'; clientId: string; before?: number }
   | { by: 'all' }
 
 /** @returns what evictions are compared with */
@@ -41,11 +41,15 @@ export function ends(eviction: Eviction, subject: Subject): boolean {
       return (
         subject.user === eviction.user &&
         (eviction.clientId === undefined || subject.clientId === eviction.clientId) &&
-        (eviction.before === undefined || subject.createdAt <= eviction.before)
+        isBefore(subject, eviction.before)
       )
     case 'provider':
-      return subject.clientId === eviction.clientId
+      return subject.clientId === eviction.clientId && isBefore(subject, eviction.before)
     case 'all':
       return true
   }
+}
+
+function isBefore(subject: Subject, before: number | undefined): boolean {
+  return before === undefined || subject.createdAt <= before
 }

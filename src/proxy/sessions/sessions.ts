@@ -55,7 +55,8 @@ export interface Sessions {
   endBySid(sid: string): Promise<number>
   /** @param createdBefore ms since epoch; sessions made later stay */
   endByUser(sub: string, clientId?: string, createdBefore?: number): Promise<number>
-  endByProvider(clientId: string): Promise<number>
+  /** @param createdBefore ms since epoch; sessions made later stay */
+  endByProvider(clientId: string, createdBefore?: number): Promise<number>
   endAll(): Promise<number>
   /** Registers an open WebSocket or stream: re-read once per lease with all others in one statement, `cut` when gone or expired. @returns a function that forgets it */
   watch(session: LiveSession, cut: (reason: 'ended' | 'expired') => void): () => void
@@ -266,10 +267,10 @@ export function createSessions(options: {
       if (sub === '') return 0
       const userHash = sha256(sub)
       const eviction: Eviction = { by: 'user', user: userHash.toString('hex'), clientId, before }
-      const createdBefore = before === undefined ? undefined : new Date(before)
-      return end(eviction, () => store.deleteByUser(userHash, clientId, createdBefore))
+      return end(eviction, () => store.deleteByUser(userHash, clientId, dateOf(before)))
     },
-    endByProvider: clientId => end({ by: 'provider', clientId }, () => store.deleteByProvider(clientId)),
+    endByProvider: (clientId, before) =>
+      end({ by: 'provider', clientId, before }, () => store.deleteByProvider(clientId, dateOf(before))),
     endAll: () => end({ by: 'all' }, () => store.deleteAll()),
     watch: (session, cut) => watch.add(session, live.get(session) ?? null, cut),
     check: () => store.check(),
@@ -280,6 +281,10 @@ export function createSessions(options: {
       await store.close()
     },
   }
+}
+
+function dateOf(ms: number | undefined): Date | undefined {
+  return ms === undefined ? undefined : new Date(ms)
 }
 
 function endedDuring(attempt: Attempt, record: SessionRecord): boolean {

@@ -73,7 +73,7 @@ export function createFilesystemStore(options: { directory: string; now?: () => 
       return removeWhere(entry => entry.sid === sid)
     },
     deleteByUser: async (userHash, clientId, createdBefore) => {
-      const latest = createdBefore?.getTime() ?? Number.POSITIVE_INFINITY
+      const latest = timeOf(createdBefore)
       const user = userHash.toString('hex')
       return removeWhere(
         entry =>
@@ -82,7 +82,10 @@ export function createFilesystemStore(options: { directory: string; now?: () => 
           entry.createdAt <= latest,
       )
     },
-    deleteByProvider: async clientId => removeWhere(entry => entry.clientId === clientId),
+    deleteByProvider: async (clientId, createdBefore) => {
+      const latest = timeOf(createdBefore)
+      return removeWhere(entry => entry.clientId === clientId && entry.createdAt <= latest)
+    },
     deleteAll: async () => {
       const keys = await listRecords(directory)
       return remove(keys.map(key => key.toString('hex')))
@@ -127,6 +130,11 @@ async function readNew(
     if (record === null) unreadable.add(key)
     else index.set(key, indexEntry(record))
   })
+}
+
+/** @returns ms since epoch; later than all when there is no limit */
+function timeOf(limit: Date | undefined): number {
+  return limit?.getTime() ?? Number.POSITIVE_INFINITY
 }
 
 function indexEntry(record: SessionRecord): IndexEntry {

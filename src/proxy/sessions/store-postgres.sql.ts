@@ -110,8 +110,19 @@ export async function deleteByUser(
   return rowCount
 }
 
-export async function deleteByProvider(db: PgStatement, table: string, clientId: string): Promise<number> {
-  return (await db.query(`delete from ${table} where client_id = $1`, [clientId], long)).rowCount
+/** @param createdBefore null: whenever they were made */
+export async function deleteByProvider(
+  db: PgStatement,
+  table: string,
+  clientId: string,
+  createdBefore: Date | null,
+): Promise<number> {
+  const { rowCount } = await db.query(
+    `delete from ${table} where client_id = $1 and ($2::timestamptz is null or created_at <= $2::timestamptz)`,
+    [clientId, createdBefore?.toISOString() ?? null],
+    long,
+  )
+  return rowCount
 }
 
 export async function deleteEverything(db: PgStatement, table: string): Promise<number> {

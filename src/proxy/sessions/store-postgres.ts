@@ -37,7 +37,8 @@ export function createPostgresStore(options: { pool: PgPool; schema: string }): 
       available(() =>
         statements.deleteByUser(pool, table, userHash, clientId ?? null, createdBefore ?? null),
       ),
-    deleteByProvider: clientId => available(() => statements.deleteByProvider(pool, table, clientId)),
+    deleteByProvider: (clientId, createdBefore) =>
+      available(() => statements.deleteByProvider(pool, table, clientId, createdBefore ?? null)),
     deleteAll: () => available(() => statements.deleteEverything(pool, table)),
     cleanUp: () => available(() => cleanUp(pool, schema)),
     check: () => available(() => statements.probe(pool, table)),

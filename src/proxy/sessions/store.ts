@@ -40,7 +40,8 @@ export interface SessionStore {
   deleteBySid(sidHash: Buffer): Promise<number>
   /** @param createdBefore sessions made later stay */
   deleteByUser(userHash: Buffer, clientId?: string, createdBefore?: Date): Promise<number>
-  deleteByProvider(clientId: string): Promise<number>
+  /** @param createdBefore sessions made later stay */
+  deleteByProvider(clientId: string, createdBefore?: Date): Promise<number>
   /** Everything; only the filesystem store is ever asked (gap in revocations longer than Core keeps them). */
   deleteAll(): Promise<number>
   /** Removes expired records in bounded batches; a second process doing the same is not an error. */
