@@ -100,6 +100,9 @@ test('each run is counted once, rolled up or not', async t => {
       retries: 1,
       rejected: 1,
       lost: 1,
+      cancelled: 0,
+      abandoned: 0,
+      deduplicated: 0,
       sum_ms: 10_007_042,
       histogram: undefined,
     },
@@ -191,6 +194,8 @@ test('any process tells the metrics, under both names', async t => {
       ),
     )
     assert.ok(text.includes(`\n${prefix}tasks_queued{${note}} 1\n`))
+    assert.ok(text.includes(`\n${prefix}tasks_delayed_in_progress{${note}} 1\n`))
+    assert.ok(text.includes(`\n${prefix}tasks_deduplicated_total{${note}} 0\n`))
     assert.ok(
       text.includes(`\n${prefix}tasks_workers{version="0",version_matched="True",cluster="true"} 1\n`),
     )

@@ -72,7 +72,7 @@ const models: [app: string, model: string, label: string, special?: Record<strin
   ['authentik_outposts', 'outpostserviceconnection', 'Service connection'],
   ['authentik_outposts', 'dockerserviceconnection', 'Docker connection'],
   ['authentik_outposts', 'kubernetesserviceconnection', 'Kubernetes connection'],
-  ['authentik_tasks', 'task', 'Task', { retry_task: 'Run a task again' }],
+  ['authentik_tasks', 'task', 'Task', { retry_task: 'Run a task again', cancel_task: 'Cancel a task' }],
   ['authentik_tasks_schedules', 'schedule', 'Schedule', { send_schedule: 'Run a schedule now' }],
 ]
 

@@ -11,6 +11,7 @@ export interface TaskScheduleRow {
   crontab: string
   timezone: string
   paused: boolean
+  next_run_at: Date | null
   object: { app: string; model: string; id: string } | null
   last_task_status: string | null
 }
@@ -29,7 +30,7 @@ export function taskScheduleTable(db: Queryable): Table {
   return {
     key: sql`r.id`,
     from: sql`${db.t('task_schedules')} r`,
-    columns: sql`r.id, r.identifier, r.actor, r.payload, r.crontab, r.timezone, r.paused, r.object,
+    columns: sql`r.id, r.identifier, r.actor, r.payload, r.crontab, r.timezone, r.paused, r.object, r.next_run_at,
       (select t.status from ${db.t('tasks')} t where t.actor = r.actor order by t.modified_at desc limit 1) as last_task_status`,
   }
 }

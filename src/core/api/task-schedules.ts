@@ -1,8 +1,8 @@
 // `/tasks/schedules/`: when tasks run by themselves. They come with the program; an administrator may change when, pause one, or run
 // it now.
 import Type, { type Static } from 'typebox'
-import { nextTimes, ScheduleError, updateSchedule } from '../../pg/tasks/schedules.ts'
 import type { Tasks } from '../../pg/tasks/tasks.ts'
+import { nextTimes, ScheduleError } from '../../pg/tasks/timetable.ts'
 import { principalOf } from '../access.ts'
 import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
@@ -49,7 +49,7 @@ const exactly = Type.Optional(Type.String())
 const never = new Date(0)
 
 export function scheduleResource(
-  tasks: Pick<Tasks, 'actors'>,
+  tasks: Pick<Tasks, 'actors' | 'changeSchedule'>,
 ): Resource<TaskScheduleRow, ScheduleInput, TaskScheduleQuery> {
   return {
     path: '/tasks/schedules/',
@@ -87,7 +87,7 @@ export function scheduleResource(
     label: row => ({ pk: row.id, name: row.identifier }),
     async update({ tx }, row, input) {
       try {
-        await updateSchedule(tx, tasks.actors, row.id, {
+        await tasks.changeSchedule(tx, row.id, {
           crontab: input.crontab,
           paused: input.paused,
         })
@@ -101,7 +101,7 @@ export function scheduleResource(
 }
 
 function nextOf(row: TaskScheduleRow): Date {
-  return nextTimes(row.crontab, row.timezone)[0] ?? never
+  return row.next_run_at ?? nextTimes(row.crontab, row.timezone)[0] ?? never
 }
 
 export function registerScheduleRoutes(app: CoreApp, core: Core, tasks: Tasks): void {

@@ -50,13 +50,17 @@ export function taskTable(db: Queryable): Table {
         'attributes', x.attributes) as line
       from ${db.t('task_logs')} x where x.task_id = r.id and ${condition}
       order by x.at desc, x.seq desc limit ${maxLines}) l)`
+  // Of the last run, or of the one that is under way.
+  const run = sql`case when r.state = 'running' then (r.output ->> 'run')::uuid else r.last_run end`
   return {
     key: sql`r.id`,
     from: sql`${db.t('tasks')} r`,
     columns: sql`
       r.id, r.queue, r.actor, r.state, r.status, r.modified_at, r.retries, r.retry_limit, r.eta, r.uid, r.object,
-      r.output -> 'progress' as progress, ${lines(sql`x.run_id = r.last_run and x.at >= r.created_at`)} as logs,
-      ${lines(sql`x.run_id is distinct from r.last_run`)} as previous_logs`,
+      coalesce((select json_build_object('done', f.done, 'total', f.total) from ${db.t('task_fan_outs')} f where f.id = r.id),
+        (case when r.last_run is null then r.output -> 'progress' end)::json) as progress,
+      ${lines(sql`x.run_id = ${run} and x.at >= r.created_at`)} as logs,
+      ${lines(sql`x.run_id is distinct from ${run}`)} as previous_logs`,
   }
 }
 

@@ -1,5 +1,6 @@
 // `/tasks/tasks/`: what waits, runs and has run, with its log; `/tasks/workers/`: who runs it.
 import Type from 'typebox'
+import type { Tx } from '../../pg/db.ts'
 import type { Tasks } from '../../pg/tasks/tasks.ts'
 import { liveWorkers } from '../../pg/tasks/workers.ts'
 import { principalOf } from '../access.ts'
@@ -21,7 +22,16 @@ import {
 } from './tasks.sql.ts'
 import { visibleRow } from './visible.sql.ts'
 
-const states = ['queued', 'consumed', 'preprocess', 'running', 'postprocess', 'rejected', 'done'] as const
+const states = [
+  'queued',
+  'consumed',
+  'preprocess',
+  'running',
+  'postprocess',
+  'rejected',
+  'done',
+  'cancelled',
+] as const
 /** A task that has ended also says how: by its worst log line. */
 export const taskStatuses = [...states, 'info', 'warning', 'error'] as const
 
@@ -71,6 +81,7 @@ export function taskResource(
     where: taskConditions,
     ordering: taskOrdering,
     defaultOrder: '-mtime',
+    fromReplica: true,
     toBody: row => ({
       message_id: row.id,
       queue_name: row.queue,
@@ -128,34 +139,36 @@ export function registerTaskResource(app: CoreApp, core: Core, tasks: Tasks): vo
     },
   )
   registerResource(app, core, resource)
-  app.post(
-    '/api/v3/tasks/tasks/:message_id/retry/',
-    {
-      config: { access: { object: 'authentik_tasks.retry_task' } },
-      schema: {
-        operationId: 'tasks_tasks_retry_create',
-        tags: ['tasks'],
-        params: Type.Object({ message_id: Uuid }),
-        response: { 204: Empty, ...errorResponses },
+  const act = (
+    verb: 'retry' | 'cancel',
+    work: (tx: Tx, id: string) => Promise<boolean>,
+    refusal: string,
+  ): void => {
+    const permission = `authentik_tasks.${verb}_task` as const
+    app.post(
+      `/api/v3/tasks/tasks/:message_id/${verb}/`,
+      {
+        config: { access: { object: permission } },
+        schema: {
+          operationId: `tasks_tasks_${verb}_create`,
+          tags: ['tasks'],
+          params: Type.Object({ message_id: Uuid }),
+          response: { 204: Empty, ...errorResponses },
+        },
       },
-    },
-    async (request, reply) => {
-      await write(core, request, async context => {
-        const permitted = visibleRow(context.tx, principalOf(request), 'authentik_tasks.retry_task')
-        const row = await findFor(resource, context.tx, request, permitted, false)
-        if (!(await tasks.retry(context.tx, row.id)))
-          throw new ApiError(
-            400,
-            'This task cannot be run again now: it runs, or no program here knows its actor.',
-            {
-              code: 'invalid',
-            },
-          )
-        await audit(context, 'model_updated', modelOf(resource, row), { retry: true })
-      })
-      return reply.code(204).send()
-    },
-  )
+      async (request, reply) => {
+        await write(core, request, async context => {
+          const permitted = visibleRow(context.tx, principalOf(request), permission)
+          const row = await findFor(resource, context.tx, request, permitted, false)
+          if (!(await work(context.tx, row.id))) throw new ApiError(400, refusal, { code: 'invalid' })
+          await audit(context, 'model_updated', modelOf(resource, row), { [verb]: true })
+        })
+        return reply.code(204).send()
+      },
+    )
+  }
+  act('retry', tasks.retry, 'This task cannot be run again now: it runs, or no program here knows its actor.')
+  act('cancel', tasks.cancel, 'This task has ended already.')
 }
 
 export function registerWorkerRoute(app: CoreApp, core: Core): void {

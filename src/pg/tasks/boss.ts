@@ -19,8 +19,6 @@ export function bossDatabase(on: Db | Tx): BossDb {
 export interface BossTimers {
   /** How often lost workers are looked for. Default 15. */
   superviseSeconds?: number
-  /** How often schedules are looked at. Default 45; must stay below a minute, or one is missed. */
-  cronSeconds?: number
 }
 
 /** @param role `enqueue` never starts a timer and needs no `start` */
@@ -33,19 +31,17 @@ export function createBoss(options: {
   const { db, role, log, timers = {} } = options
   const isWorker = role === 'work'
   const superviseSeconds = timers.superviseSeconds ?? 15
-  const cronSeconds = timers.cronSeconds ?? 45
   const boss = new PgBoss({
     db: bossDatabase(db),
     schema: bossSchema(db.schema),
     migrate: false,
     createSchema: false,
     supervise: isWorker,
-    schedule: isWorker,
+    // The clock is ours (scheduler.ts): pg-boss looks at most once a minute.
+    schedule: false,
     superviseIntervalSeconds: superviseSeconds,
     monitorIntervalSeconds: superviseSeconds,
     maintenanceIntervalSeconds: 300,
-    cronMonitorIntervalSeconds: cronSeconds,
-    cronWorkerIntervalSeconds: cronSeconds,
     clockMonitorIntervalSeconds: 600,
     queueCacheIntervalSeconds: 600,
     flowIntervalSeconds: 600,
@@ -62,15 +58,4 @@ export function createBoss(options: {
   )
   boss.on('warning', warning => log.warning('task queue', { warning: warning.message, ...warning.data }))
   return boss
-}
-
-/** pg-boss's own queue, through which schedules become jobs. */
-const scheduleQueue = '__pgboss__send-it'
-
-/** Starts the timers. What pg-boss files for its schedules is kept for minutes, not for its usual week. */
-export async function startBoss(boss: PgBoss): Promise<void> {
-  const deleteAfterSeconds = 300
-  await boss.createQueue(scheduleQueue, { deleteAfterSeconds })
-  await boss.updateQueue(scheduleQueue, { deleteAfterSeconds })
-  await boss.start()
 }

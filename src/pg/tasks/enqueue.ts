@@ -7,6 +7,8 @@ import { type Db, sql, type Tx } from '../db.ts'
 import type { SettledActor } from './actor.ts'
 import { bossDatabase } from './boss.ts'
 import { bossSchema } from './boss-schema.ts'
+import type { DedupeCount } from './dedupe-count.ts'
+import type { DepthGuard } from './depth-guard.ts'
 import { bellOf, furthestBellMs } from './doorbell.ts'
 import { type Envelope, sendOptions, type TaskObject } from './job.ts'
 
@@ -20,9 +22,23 @@ export interface EnqueueOptions {
   /** Shown beside the actor. Default: `dedupe`. */
   uid?: string
   object?: TaskObject
+  /** Taken although the queue is full. Default: what the actor says. */
+  critical?: boolean
   /** Default: a new one. */
   id?: string
 }
+
+/**
+ * Puts a task into the queue. With a transaction it exists if and only if that commits; workers are told right after.
+ * @throws Error for an actor that does not exist or a payload it does not take
+ * @throws QueueFullError
+ */
+export type Enqueue = (
+  on: Tx | Db,
+  actor: string,
+  payload: unknown,
+  options?: EnqueueOptions,
+) => Promise<Enqueued>
 
 export interface Enqueued {
   id: string
@@ -30,11 +46,20 @@ export interface Enqueued {
   deduplicated: boolean
 }
 
+export interface Sender {
+  boss: PgBoss
+  bus: Bus
+  depth: DepthGuard
+  deduplicated: DedupeCount
+  heartbeatSeconds?: number
+}
+
 /**
  * @throws Error for a payload the actor does not take: a mistake of the caller
+ * @throws QueueFullError when too many wait and neither actor nor caller say it is critical
  */
 export async function enqueueTask(
-  parts: { boss: PgBoss; bus: Bus; heartbeatSeconds?: number },
+  sender: Sender,
   on: Db | Tx,
   actor: SettledActor,
   payload: unknown,
@@ -53,21 +78,30 @@ export async function enqueueTask(
     id,
     delayMs,
     ...(priority === undefined ? {} : { priority }),
-    ...(parts.heartbeatSeconds === undefined ? {} : { heartbeatSeconds: parts.heartbeatSeconds }),
+    ...(sender.heartbeatSeconds === undefined ? {} : { heartbeatSeconds: sender.heartbeatSeconds }),
   })
+  const afterCommit = (action: () => void) => {
+    if ('afterCommit' in on) on.afterCommit(action)
+    else action()
+  }
   const ring = () => {
-    if (delayMs <= furthestBellMs) parts.bus.publish(bellOf(actor.queue), delayMs > 0 ? { in: delayMs } : {})
+    if (delayMs <= furthestBellMs) sender.bus.publish(bellOf(actor.queue), delayMs > 0 ? { in: delayMs } : {})
   }
   for (;;) {
-    const sent = await parts.boss.send(actor.queue, envelope, { ...send, db: bossDatabase(on) })
+    // Looked for first: where changes come in floods, nearly all have one.
+    const twin = dedupe === undefined ? undefined : await holdTwin(on, actor.queue, key, delayMs)
+    if (twin !== undefined) {
+      afterCommit(() => sender.deduplicated.add(actor))
+      if (twin.sooner) afterCommit(ring)
+      return { id: twin.id, deduplicated: true }
+    }
+    if (!(options.critical ?? actor.critical ?? false)) await sender.depth.admit(on, actor.queue)
+    const sent = await sender.boss.send(actor.queue, envelope, { ...send, db: bossDatabase(on) })
     if (sent !== null) {
-      if ('afterCommit' in on) on.afterCommit(ring)
-      else ring()
+      afterCommit(ring)
       return { id: sent, deduplicated: false }
     }
-    const twin = await holdTwin(on, actor.queue, key)
-    if (twin !== undefined) return { id: twin, deduplicated: true }
-    // It was claimed between the two statements: ours is needed after all.
+    // Somebody else's was filed between the two statements.
   }
 }
 
@@ -76,11 +110,29 @@ export function dedupeKey(actor: string, dedupe: string): string {
 }
 
 /**
- * The waiting twin, locked: it cannot be claimed before the caller's transaction ends, and so sees what this transaction changes.
+ * The waiting twin, locked: it cannot be claimed before the caller's transaction ends, and so sees what this transaction changes. It
+ * starts when the earlier of the two would have.
  */
-async function holdTwin(on: Db | Tx, queue: string, key: string): Promise<string | undefined> {
-  const row = await on.first(sql<{ id: string }>`
-    select id from ${sql.raw(bossSchema(on.schema))}.job
-    where name = ${queue} and singleton_key = ${key} and state = 'created' and policy = 'short' for no key update`)
-  return row?.id
+async function holdTwin(
+  on: Db | Tx,
+  queue: string,
+  key: string,
+  delayMs: number,
+): Promise<{ id: string; sooner: boolean } | undefined> {
+  const job = sql.raw(`${bossSchema(on.schema)}.job`)
+  const startAt = sql`now() + ${delayMs} * interval '1 ms'`
+  return await on.first(sql<{ id: string; sooner: boolean }>`
+    with waiting as (
+      (select id from ${job} where name = ${queue} and coalesce(singleton_key, '') = ${key} and state = 'created' and policy = 'short')
+      union all
+      (select id from ${job} where name = ${queue} and singleton_key = ${key} and singleton_key <> id::text and state = 'retry')
+      limit 1
+    ), twin as (
+      select j.id, j.start_after from ${job} j where j.name = ${queue} and j.id = (select id from waiting) and j.state < 'active'
+      for no key update
+    ), moved as (
+      update ${job} j set start_after = ${startAt} from twin t
+      where j.name = ${queue} and j.id = t.id and t.start_after > ${startAt} returning j.id
+    )
+    select t.id, exists (select from moved) as sooner from twin t`)
 }

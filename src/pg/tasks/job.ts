@@ -15,6 +15,8 @@ export interface Envelope {
   /** Shown in lists beside the actor, e.g. the name of the object. */
   uid?: string
   object?: TaskObject
+  /** Somebody cancelled it while it ran; whoever has it next ends it. */
+  cancelled?: true
 }
 
 /** A job that was claimed. */
@@ -27,6 +29,8 @@ export interface ClaimedJob {
   startedOn: Date
   data: unknown
   output: unknown
+  /** Others may wait until this one is settled. */
+  keyed: boolean
 }
 
 export const heartbeatSeconds = 20
@@ -77,13 +81,14 @@ export function tierOf(limit: number): string {
 /** @returns null when the job is none of ours */
 export function readEnvelope(data: unknown): Envelope | null {
   if (data === null || typeof data !== 'object') return null
-  const { actor, payload, uid, object } = data as Record<string, unknown>
+  const { actor, payload, uid, object, cancelled } = data as Record<string, unknown>
   if (typeof actor !== 'string') return null
   return {
     actor,
     payload,
     ...(typeof uid === 'string' ? { uid } : {}),
     ...(isObject(object) ? { object } : {}),
+    ...(cancelled === true ? { cancelled } : {}),
   }
 }
 

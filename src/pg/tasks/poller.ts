@@ -35,7 +35,10 @@ export function createPoller(options: {
   function look(): void {
     if (closed || claiming !== undefined) return
     const count = room()
-    if (count <= 0) return
+    if (count <= 0) {
+      sleep()
+      return
+    }
     clearTimeout(timer)
     maybeMore = false
     claiming = claim(count)
@@ -48,9 +51,14 @@ export function createPoller(options: {
       .finally(() => {
         claiming = undefined
         if (closed) return
-        timer = setTimeout(ring, pollMs * (0.9 + Math.random() / 5))
+        sleep()
         if (maybeMore) look()
       })
+  }
+
+  function sleep(): void {
+    clearTimeout(timer)
+    timer = setTimeout(ring, pollMs * (0.9 + Math.random() / 5))
   }
 
   function ring(inMs = 0): void {

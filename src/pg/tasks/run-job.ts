@@ -1,34 +1,44 @@
 // One attempt at one task: payload checked, time limit kept, lines collected, and what follows from its end.
 import { randomUUID } from 'node:crypto'
 import { Value } from 'typebox/value'
-import { errorText, type Log } from '../../log.ts'
-import type { SettledActor } from './actor.ts'
-import { type ClaimedJob, type Envelope, retryDelayMs } from './job.ts'
-import { createRunLog } from './run-log.ts'
-import type { RunRecord, Settlement } from './settle.ts'
+import type { Log } from '../../log.ts'
+import type { RunContext, SettledActor } from './actor.ts'
+import type { Enqueue } from './enqueue.ts'
+import { startIsolated } from './isolated.ts'
+import type { ClaimedJob, Envelope } from './job.ts'
+import { createRunLog, type LogLine } from './run-log.ts'
+import { InvalidPayload, lossBefore, type Outcome, outcomeOf } from './run-outcome.ts'
 
 /** Why a run was told to end. */
-export type StopReason = 'time limit' | 'worker stops' | 'claim lost'
+export type StopReason = 'time limit' | 'cancelled' | 'worker stops' | 'claim lost'
 
 export interface RunHandle {
+  readonly runId: string
   /** Ends the run; the first reason counts. */
   stop(reason: StopReason): void
   readonly progress: { done: number; total: number } | null
-  /** What is to be settled; null when the claim is gone. */
-  readonly outcome: Promise<Omit<Settlement, 'queue' | 'id' | 'retryCount'> | null>
+  /** Number of lines that are not written yet. */
+  pendingLines(): number
+  takeLines(): LogLine[]
+  /** Lines that could not be written. */
+  putBackLines(lines: LogLine[]): void
+  /** What is to be settled, its lines to be added; null when the claim is gone. */
+  readonly outcome: Promise<Outcome | null>
   /** Resolves when the body has really ended, which may be later than the outcome. */
   readonly ended: Promise<void>
 }
 
-const maxResult = 8192
 /** After the signal, for bodies that do not end on it. */
 const defaultGraceMs = 10_000
+/** For those that are then ended by force. */
+const isolatedGraceMs = 1000
 
 /** Starts the attempt. */
 export function runJob(options: {
   actor: SettledActor
   envelope: Envelope
   job: ClaimedJob
+  enqueue: Enqueue
   log: Log
   graceMs?: number
 }): RunHandle {
@@ -36,14 +46,14 @@ export function runJob(options: {
   const abort = new AbortController()
   const startedOn = new Date()
   const began = performance.now()
+  const runId = randomUUID()
   const attempt = job.retryCount + 1
-  const runLog = createRunLog({
-    log: options.log.child('authentik.tasks', { actor: actor.name, task: job.id, attempt }),
-  })
+  const runLog = createRunLog({ log: options.log, fields: { actor: actor.name, task: job.id, attempt } })
   const overdue = Promise.withResolvers<'overdue'>()
+  const grace = { timer: undefined as NodeJS.Timeout | undefined }
+  let kill: (() => Promise<void>) | undefined
   let reason: StopReason | undefined
   let over = false
-  let grace: NodeJS.Timeout | undefined
   let progress: RunHandle['progress'] = null
   const limit = setTimeout(() => stop('time limit'), actor.timeLimitSeconds * 1000)
 
@@ -51,109 +61,58 @@ export function runJob(options: {
     if (reason !== undefined || over) return
     reason = why
     abort.abort(new Error(`the task was stopped: ${why}`))
-    grace = setTimeout(() => overdue.resolve('overdue'), options.graceMs ?? defaultGraceMs)
+    const graceMs = options.graceMs ?? defaultGraceMs
+    if (actor.isolated === undefined) grace.timer = setTimeout(() => overdue.resolve('overdue'), graceMs)
+    else grace.timer = setTimeout(() => void kill?.(), Math.min(graceMs, isolatedGraceMs))
   }
-  const lost = lossBefore(job.output)
-  if (lost !== null) runLog.log.warning('the attempt before this one was lost', { cause: lost })
+  const afterLoss = lossBefore(job.output)
+  if (afterLoss !== null) runLog.log.warning('the attempt before this one was lost', { cause: afterLoss })
 
-  const body = (async () => {
+  const context: RunContext<unknown> = {
+    payload: envelope.payload,
+    id: job.id,
+    attempt,
+    log: runLog.log,
+    signal: abort.signal,
+    progress: (done, total) => {
+      progress = { done, total }
+    },
+    enqueue: options.enqueue,
+  }
+  const body = async (): Promise<unknown> => {
+    if (envelope.cancelled) {
+      stop('cancelled')
+      throw new Error('cancelled before it began')
+    }
     if (!Value.Check(actor.payload, envelope.payload)) throw new InvalidPayload(actor, envelope.payload)
-    return await actor.run({
-      payload: envelope.payload,
-      id: job.id,
-      attempt,
-      log: runLog.log,
-      signal: abort.signal,
-      progress: (done, total) => {
-        progress = { done, total }
-      },
-    })
-  })()
-  const settled = body.then(
+    if (actor.isolated === undefined) return await actor.run(context)
+    const thread = startIsolated(actor.isolated, context)
+    kill = thread.kill
+    return await thread.done
+  }
+  const settled = body().then(
     result => ({ result, error: undefined }),
-    (error: unknown) => ({ result: null, error }),
+    (error: unknown) => ({ result: null, error: error ?? new Error('the task failed without an error') }),
   )
-
-  const record = (final: boolean, failure: string | null, result: unknown): RunRecord => ({
-    id: randomUUID(),
-    envelope,
-    priority: job.priority,
-    final,
-    state: failure === null ? 'done' : 'rejected',
-    status: failure === null ? (runLog.worst() ?? 'done') : 'error',
-    afterLoss: lost !== null,
-    error: failure,
-    result: small(result),
-    createdOn: job.createdOn,
-    startedOn,
-    durationMs: performance.now() - began,
-    logs: runLog.lines,
-  })
-
   const outcome = (async () => {
     const end = await Promise.race([settled, overdue.promise])
     over = true
     clearTimeout(limit)
-    clearTimeout(grace)
-    if (reason === 'claim lost') return null
-    if (end === 'overdue') {
-      if (reason === 'worker stops') return { next: 'return' as const, delayMs: 0, run: null }
-      // It may still be running here: trying again would run it twice at once.
-      runLog.log.error('task did not end at its time limit and is given up', {
-        limit_seconds: actor.timeLimitSeconds,
-      })
-      return { next: 'end' as const, delayMs: 0, run: record(true, 'time limit, not heeded', null) }
-    }
-    if (end.error === undefined)
-      return { next: 'end' as const, delayMs: 0, run: record(true, null, end.result) }
-    if (reason === 'worker stops') return { next: 'return' as const, delayMs: 0, run: null }
-    const failure =
-      reason === 'time limit' ? `time limit of ${actor.timeLimitSeconds} s` : errorText(end.error)
-    const isLast = attempt > actor.retries || end.error instanceof InvalidPayload
-    if (isLast) {
-      runLog.log.error('task failed', { error: failure })
-      return { next: 'end' as const, delayMs: 0, run: record(true, failure, null) }
-    }
-    const delayMs = retryDelayMs(actor.backoffSeconds, job.retryCount)
-    runLog.log.warning('attempt failed, the task will be tried again', {
-      error: failure,
-      attempts: `${attempt} of ${actor.retries + 1}`,
-      retry_in_ms: delayMs,
-    })
-    return { next: 'retry' as const, delayMs, run: record(false, failure, null) }
+    clearTimeout(grace.timer)
+    const times = { startedOn, durationMs: performance.now() - began }
+    return outcomeOf({ actor, envelope, job, runId, runLog, afterLoss, ...times, end, reason })
   })()
 
   return {
+    runId,
     stop,
     get progress() {
       return progress
     },
+    pendingLines: runLog.pending,
+    takeLines: runLog.take,
+    putBackLines: runLog.putBack,
     outcome,
     ended: settled.then(() => {}),
   }
-}
-
-/** No attempt will ever succeed: the payload stays what it is. */
-class InvalidPayload extends Error {
-  constructor(actor: SettledActor, payload: unknown) {
-    const [first] = Value.Errors(actor.payload, payload)
-    super(
-      `the payload is not what "${actor.name}" takes: ${first?.instancePath || '/'} ${first?.message ?? ''}`.trim(),
-    )
-    this.name = 'InvalidPayload'
-  }
-}
-
-/** What the supervisor wrote when it took the job from a worker that was silent or too slow. */
-function lossBefore(output: unknown): string | null {
-  if (output === null || typeof output !== 'object' || !('value' in output)) return null
-  const { value } = output
-  if (value === null || typeof value !== 'object' || !('message' in value)) return null
-  return String(value.message)
-}
-
-function small(result: unknown): unknown {
-  if (result === undefined || result === null) return null
-  const text = JSON.stringify(result)
-  return text === undefined || text.length > maxResult ? { truncated: true } : result
 }

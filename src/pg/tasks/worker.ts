@@ -1,24 +1,29 @@
 // The working half: claims jobs, keeps their claims alive, runs them, and hands back what it cannot finish.
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { PgBoss } from 'pg-boss'
 import { errorText, type Log } from '../../log.ts'
 import type { Bus } from '../bus.ts'
 import type { Db } from '../db.ts'
 import type { Lease, Leases } from '../leases.ts'
 import { type QueueName, queues, type SettledActor } from './actor.ts'
+import { cancelType } from './cancel.ts'
+import { claimJobs } from './claim.ts'
 import { bellOf, furthestBellMs } from './doorbell.ts'
-import { type ClaimedJob, type Envelope, readEnvelope, tierOf } from './job.ts'
-import { createPoller, type Poller } from './poller.ts'
+import type { Enqueue } from './enqueue.ts'
+import { createHeldRuns } from './held-runs.ts'
+import { type ClaimedJob, type Envelope, readEnvelope } from './job.ts'
+import { createLane, type Lane } from './lane.ts'
+import { createMemoryGuard, type MemoryGuard } from './memory-guard.ts'
 import { type RunHandle, runJob } from './run-job.ts'
-import { beatJobs, type Settlement } from './settle.ts'
+import type { LogLine } from './run-log.ts'
+import type { Outcome } from './run-outcome.ts'
 import { createSettler } from './settler.ts'
 
 export interface WorkerOptions {
   db: Db
-  boss: PgBoss
   bus: Bus
   leases: Leases
   actors: Map<string, SettledActor>
+  enqueue: Enqueue
   log: Log
   /** Shown with each run. */
   node: string
@@ -32,6 +37,8 @@ export interface WorkerOptions {
   shutdownMs?: number
   /** What a run may take to end once it is told to. Default 10,000. */
   graceMs?: number
+  /** Default: of this process and its control group. */
+  memory?: MemoryGuard
 }
 
 export interface TaskWorker {
@@ -40,102 +47,97 @@ export interface TaskWorker {
   close(): Promise<void>
 }
 
-interface Running {
-  job: ClaimedJob
-  queue: QueueName
-  handle: RunHandle
-}
-
 const standardConcurrency: Record<QueueName, number> = { default: 4, slow: 2 }
 /** No worker here knows the actor: a newer one may. */
 const parkedMs = 60_000
 /** The actor's limit is reached by others. */
 const crowdedMs = 2000
+/** Ended, and waiting for the database: beyond that, nothing more is claimed. */
+const mostUnsettled = 500
 
 export function createWorker(options: WorkerOptions): TaskWorker {
-  const { db, boss, bus, leases, actors, log } = options
+  const { db, bus, leases, actors, enqueue, log } = options
   const settler = createSettler({ db, node: options.node, log })
-  const running = new Map<string, Running>()
-  const busy: Record<QueueName, number> = { default: 0, slow: 0 }
+  const memory = options.memory ?? createMemoryGuard({ log })
+  const runs = createHeldRuns({ db, log, beatMs: options.beatMs ?? 5000 })
   const unknown = new Set<string>()
-  const pollers = new Map<QueueName, Poller>()
+  const lanes = new Map<QueueName, Lane>()
+  let unsettled = 0
   let closing = false
 
   for (const queue of queues) {
-    const most = options.concurrency?.[queue] ?? standardConcurrency[queue]
-    const limits = tiersOf(actors, queue)
-    const claim = async (count: number) => {
-      const groups = limits === null ? {} : { groupConcurrency: limits }
-      const jobs = await boss.fetch(queue, { batchSize: count, includeMetadata: true, ...groups })
-      for (const job of jobs) void take(queue, job as unknown as ClaimedJob)
-      // Jobs of an actor at its limit are passed over, so that only an empty answer says there is nothing more.
-      return limits !== null && jobs.length > 0 ? count : jobs.length
-    }
-    const poller = createPoller({
+    const limits = limitsOf(actors, queue)
+    const lane = createLane({
       queue,
+      slots: options.concurrency?.[queue] ?? standardConcurrency[queue],
       pollMs: options.pollMs ?? 5000,
-      room: () => most - busy[queue],
-      claim,
+      claim: count => claimJobs(db, queue, count, limits),
+      start: job => start(queue, job),
+      giveBack: async jobs => void (await Promise.all(jobs.map(job => giveBack(queue, job, 0)))),
+      mayClaim: () => unsettled < mostUnsettled && !memory.isTight(),
+      passesOver: Object.keys(limits).length > 0,
       log,
     })
-    pollers.set(queue, poller)
+    lanes.set(queue, lane)
   }
-  const stopListening = queues.map(queue =>
-    bus.subscribe(bellOf(queue), body => pollers.get(queue)?.ring(typeof body.in === 'number' ? body.in : 0)),
-  )
-  const beatTimer = setInterval(() => void beat(), options.beatMs ?? 5000)
+  const stopListening = [
+    ...queues.map(queue =>
+      bus.subscribe(bellOf(queue), body => lanes.get(queue)?.ring(typeof body.in === 'number' ? body.in : 0)),
+    ),
+    bus.subscribe(cancelType, body => runs.cancel(String(body.id))),
+  ]
 
-  async function take(queue: QueueName, job: ClaimedJob): Promise<void> {
-    busy[queue]++
-    try {
-      await work(queue, job)
-    } catch (error) {
-      log.error('task not settled', { task: job.id, error: errorText(error) })
-    } finally {
-      busy[queue]--
-      const name = readEnvelope(job.data)?.actor ?? ''
-      if (actors.get(name)?.limit === undefined) pollers.get(queue)?.freed()
-      else pollers.get(queue)?.ring()
-    }
-  }
-
-  async function work(queue: QueueName, job: ClaimedJob): Promise<void> {
+  /** Resolves when the slot is free: at the end of the body, not of the statement that stores it. */
+  async function start(queue: QueueName, job: ClaimedJob): Promise<void> {
     const envelope = readEnvelope(job.data)
     const actor = envelope === null ? undefined : actors.get(envelope.actor)
-    if (envelope === null || actor === undefined) return await park(queue, job, envelope)
+    if (envelope === null || actor === undefined) return void park(queue, job, envelope)
     const slot = await takeSlot(actor)
-    if (slot === null) return await giveBack(queue, job, crowdedMs * (0.5 + Math.random()))
+    if (slot === null) return void giveBack(queue, job, crowdedMs * (0.5 + Math.random()))
+    const { graceMs } = options
     const handle = runJob({
       actor,
       envelope,
       job,
+      enqueue,
       log,
-      ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
+      ...(graceMs === undefined ? {} : { graceMs }),
     })
-    running.set(job.id, { job, queue, handle })
-    if (slot !== undefined)
-      slot.signal.addEventListener('abort', () => handle.stop('claim lost'), { once: true })
+    runs.add({ queue, job, handle })
+    slot?.signal.addEventListener('abort', () => handle.stop('claim lost'), { once: true })
+    const outcome = await handle.outcome
+    void finish(queue, job, handle, outcome)
+      .then(async () => {
+        // A body that goes on past its end keeps its place, so that there are never more than the actor's limit.
+        if (slot === undefined) return
+        await handle.ended
+        await slot.release()
+        lanes.get(queue)?.ring()
+      })
+      .catch(error => log.error('task not settled', { task: job.id, error: errorText(error) }))
+  }
+
+  async function finish(
+    queue: QueueName,
+    job: ClaimedJob,
+    handle: RunHandle,
+    outcome: Outcome | null,
+  ): Promise<void> {
     try {
-      const outcome = await handle.outcome
-      if (outcome === null) {
-        log.warning('task was given to another worker', { task: job.id, actor: actor.name })
-        return
-      }
-      await settle(queue, job, outcome)
+      await runs.settling(job.id)
+      if (outcome === null) log.warning('task was given to another worker', { task: job.id })
+      else await settle(queue, job, withLines(outcome, handle.takeLines()))
     } finally {
-      running.delete(job.id)
-      // A body that goes on past its end keeps its place, so that there are never more than the limit.
-      await handle.ended
-      await slot?.release()
+      runs.remove(job.id)
+      if (job.keyed) lanes.get(queue)?.ring()
+      else lanes.get(queue)?.freed()
     }
   }
 
-  async function settle(
-    queue: QueueName,
-    job: ClaimedJob,
-    outcome: Omit<Settlement, 'queue' | 'id' | 'retryCount'>,
-  ) {
+  async function settle(queue: QueueName, job: ClaimedJob, outcome: Outcome): Promise<void> {
+    unsettled++
     const held = await settler.settle({ queue, id: job.id, retryCount: job.retryCount, ...outcome })
+    unsettled--
     if (!held)
       log.warning('the claim of an ended task was lost, another worker may run it again', { task: job.id })
     else if (outcome.next === 'retry' && outcome.delayMs <= furthestBellMs)
@@ -170,55 +172,35 @@ export function createWorker(options: WorkerOptions): TaskWorker {
     return null
   }
 
-  async function beat(): Promise<void> {
-    const beating = [...running.values()]
-    if (beating.length === 0) return
-    const claims = beating.map(({ queue, job, handle }) => ({
-      queue,
-      id: job.id,
-      retryCount: job.retryCount,
-      progress: handle.progress,
-    }))
-    try {
-      const held = await beatJobs(db, claims)
-      for (const { job, handle } of beating)
-        if (running.has(job.id) && !held.has(job.id)) handle.stop('claim lost')
-    } catch (error) {
-      // It says nothing about the claims.
-      log.debug('heartbeat of tasks not written', { error: errorText(error) })
-    }
-  }
-
   async function idle(timeoutMs: number): Promise<void> {
     const until = Date.now() + timeoutMs
-    while (running.size > 0 && Date.now() < until) await sleep(20)
+    while (runs.size > 0 && Date.now() < until) await sleep(20)
   }
 
   return {
-    running: () => running.size,
+    running: () => runs.size,
     async close() {
       if (closing) return
       closing = true
       for (const stop of stopListening) stop()
-      await Promise.all([...pollers.values()].map(poller => poller.close()))
+      await Promise.all([...lanes.values()].map(lane => lane.close()))
       await idle(options.shutdownMs ?? 30_000)
-      if (running.size > 0) {
-        log.warning('tasks are stopped and handed to other workers', { tasks: running.size })
-        for (const { handle } of running.values()) handle.stop('worker stops')
+      if (runs.size > 0) {
+        log.warning('tasks are stopped and handed to other workers', { tasks: runs.size })
+        for (const { handle } of runs.all()) handle.stop('worker stops')
         await idle(options.graceMs ?? 10_000)
       }
-      clearInterval(beatTimer)
+      runs.close()
       await settler.close(5000)
     },
   }
 }
 
-/** pg-boss claims no more of an actor than its limit, as far as it can see; the leases make it exact. */
-function tiersOf(actors: Map<string, SettledActor>, queue: QueueName) {
-  const limits = [...actors.values()]
-    .filter(actor => actor.queue === queue)
-    .flatMap(actor => actor.limit ?? [])
-  if (limits.length === 0) return null
-  const unlimited = 1_000_000
-  return { default: unlimited, tiers: Object.fromEntries(limits.map(limit => [tierOf(limit), limit])) }
+function withLines(outcome: Outcome, logs: LogLine[]): Outcome {
+  return outcome.run === null ? outcome : { ...outcome, run: { ...outcome.run, logs } }
+}
+
+function limitsOf(actors: Map<string, SettledActor>, queue: QueueName): Record<string, number> {
+  const limited = [...actors.values()].filter(actor => actor.queue === queue && actor.limit !== undefined)
+  return Object.fromEntries(limited.map(actor => [actor.name, actor.limit ?? 0]))
 }
