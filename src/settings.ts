@@ -45,6 +45,8 @@ export interface Settings {
   readonly program: Program
   /** The value at start. */
   get<N extends SettingName>(name: N): SettingValue<N>
+  /** The value now: a reference is followed anew. What cannot be read keeps the last value. */
+  current<N extends SettingName>(name: N): SettingValue<N>
   /** True when a source other than the default says it. */
   isSet(name: SettingName): boolean
   /** `default`, `environment`, or the path of a file. */
@@ -124,6 +126,7 @@ export function loadSettings(options: {
   const settings: Settings = {
     program,
     get,
+    current: fresh,
     isSet: name => entryOf(name).origin !== 'default',
     originOf: name => entryOf(name).origin,
     postgresTarget: steady(
@@ -222,7 +225,8 @@ function steady(build: () => PostgresTarget, log: () => Log | undefined): () => 
       last = build()
       trouble = undefined
     } catch (error) {
-      if (last === undefined || !(error instanceof SettingsError)) throw error
+      const expected = error instanceof SettingsError || error instanceof ParseError
+      if (last === undefined || !expected) throw error
       if (trouble !== error.message)
         log()?.error('settings do not fit together, the last values stay', { error: error.message })
       trouble = error.message

@@ -2,6 +2,7 @@
 // registration, so nothing is open by forgetting.
 import type { FastifyRequest } from 'fastify'
 import type { PublicRequest } from '../http/trusted-peers.ts'
+import type { Caller } from './api/read-after.ts'
 import type { Core } from './core.ts'
 import { csrfCookieName, csrfHeaderName, csrfProblem } from './csrf.ts'
 import { ApiError, notAuthenticated, permissionDenied } from './errors.ts'
@@ -29,6 +30,8 @@ declare module 'fastify' {
     /** set by the access check; null on public routes until `loadSession` was called */
     principal: Principal | null
     browserSession: BrowserSession | null
+    /** session or API token that was accepted; null for other credentials */
+    caller: Caller | null
     /** undefined until read once */
     sessionLookup: Promise<BrowserSession | null> | undefined
     cookie(name: string): string | undefined
@@ -56,13 +59,23 @@ async function authenticateBearer(core: Core, request: FastifyRequest, header: s
   const found = await findBearer(core.db, sha256(key))
   if (found === undefined) throw notAuthenticated('Token invalid/expired')
   request.principal = found.principal
+  if (found.tokenId !== null) request.caller = callerOf('tokens', found.tokenId, found)
   if (found.tokenId !== null && isLongAgo(found.lastUsedAt)) await touchToken(core.db, found.tokenId)
 }
 
 async function authenticateCookie(core: Core, request: FastifyRequest): Promise<void> {
   const session = await loadSession(core, request)
   request.principal = session?.principal ?? null
+  if (session !== null) request.caller = callerOf('sessions', session.id, session)
   if (session !== null && !isSafe(request.method)) requireCsrf(core, request, session.keyHash)
+}
+
+function callerOf(
+  table: Caller['table'],
+  id: string,
+  { readAfter, createdAt }: Pick<Caller, 'readAfter' | 'createdAt'>,
+): Caller {
+  return { table, id, readAfter, createdAt }
 }
 
 /** The browser's session (anonymous ones too), or null; one statement per request however often it is asked. */

@@ -14,6 +14,7 @@ import { errorText } from '../log.ts'
 import { isUnavailable } from '../pg/errors.ts'
 import { checkAccess } from './access.ts'
 import { refusedValue } from './api/database-errors.ts'
+import { rememberWrites } from './api/read-after.ts'
 import type { Core } from './core.ts'
 import { ApiError } from './errors.ts'
 
@@ -38,6 +39,10 @@ export function createApp(core: Core) {
   })
   app.addHook('onRequest', async (request, reply) => {
     request.client = publicRequest(request.raw, core.trusted)
+    // Where no body was announced the listener has ended it already: whoever parsed one would wait for its end for ever.
+    const { headers } = request.raw
+    if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined)
+      delete headers['content-type']
     reply.header('X-authentik-id', request.id)
     reply.header('X-Content-Type-Options', 'nosniff')
     reply.header('Referrer-Policy', 'same-origin')
@@ -49,6 +54,7 @@ export function createApp(core: Core) {
     rememberSize(reply.raw, payload)
   })
   app.addHook('preValidation', request => checkAccess(core, request))
+  rememberWrites(app, core)
   app.setNotFoundHandler({}, (_request, reply) => reply.code(404).send({ detail: 'Not found.' }))
   app.setErrorHandler((error, request, reply) => answerError(core, error, request, reply))
   return app
@@ -70,6 +76,7 @@ function decorate(app: FastifyInstance): void {
   app.decorateRequest('client')
   app.decorateRequest('principal', null)
   app.decorateRequest('browserSession', null)
+  app.decorateRequest('caller', null)
   app.decorateRequest('sessionLookup')
   app.decorateRequest('cookie', function cookie(this: FastifyRequest, name: string) {
     return cookieValues(this.headers.cookie, name)[0]

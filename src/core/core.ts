@@ -3,12 +3,14 @@ import type { TrustedPeers } from '../http/trusted-peers.ts'
 import type { Log } from '../log.ts'
 import type { Bus } from '../pg/bus.ts'
 import type { Db } from '../pg/db.ts'
+import type { Memory } from './remembered.ts'
 import type { Secrets } from './secrets.ts'
 import type { Passwords } from './users/passwords.ts'
 
 export interface Core {
   db: Db
   bus: Bus
+  memory: Memory
   log: Log
   secrets: Secrets
   passwords: Passwords

@@ -42,6 +42,7 @@ export async function openCore(options: CoreOptions): Promise<{ core: Core; inst
   const core: Core = {
     db: database.db,
     bus: database.bus,
+    memory: database.cache,
     log,
     secrets,
     passwords,

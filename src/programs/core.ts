@@ -12,14 +12,15 @@ import { createHub } from '../core/outposts/hub.ts'
 import { registerHubMetrics } from '../core/outposts/hub-metrics.ts'
 import { createInProcessLink } from '../core/outposts/in-process-link.ts'
 import { isKnownHost } from '../core/pages/known-host.ts'
+import { registerRequestMetrics } from '../core/request-metrics.ts'
 import { registerRoutes } from '../core/routes.ts'
+import { registerSessionMetrics } from '../core/sessions/session-metrics.ts'
 import { createCoreTasks } from '../core/tasks.ts'
 import { type AccessLog, accessFragment } from '../http/access-log.ts'
 import { answerOnSocket } from '../http/errors.ts'
 import { createHealth, type Readiness } from '../http/health.ts'
 import { requestId } from '../http/request-id.ts'
 import { createTrustedPeers, publicRequest, type TrustedPeers } from '../http/trusted-peers.ts'
-import { errorText } from '../log.ts'
 import { inLane } from '../pg/lane.ts'
 import { registerTaskMetrics } from '../pg/tasks/metrics.ts'
 import { createOutpost, type Outpost } from '../proxy/outpost.ts'
@@ -28,6 +29,8 @@ import { type CoreOptions, openCore } from './core-context.ts'
 import type { Database } from './database.ts'
 import { laneOf } from './lane-of.ts'
 import { openListeners } from './listeners.ts'
+import { mailServerOf } from './mail-server.ts'
+import { databaseReadiness, isReady } from './readiness.ts'
 import { openEmbeddedSessions } from './sessions.ts'
 import type { Shutdown } from './shutdown.ts'
 
@@ -60,8 +63,13 @@ export async function startCore(
   await options.beforeListening?.(core)
 
   const app = createApp(core)
+  registerRequestMetrics(options.registry, app)
   const { beat, leases } = database
-  const tasks = createCoreTasks({ core, beat, leases, role: options.tasks })
+  const mailServer = mailServerOf(settings)
+  const tasks = createCoreTasks({
+    ...{ core, beat, leases, mailServer, role: options.tasks },
+    maxQueued: settings.get('POSTERN_TASKS_MAX_QUEUED'),
+  })
   const { media } = registerRoutes(app, core)
   registerTaskRoutes(app, core, tasks)
   registerMediaMetrics({ registry: options.registry, media })
@@ -69,6 +77,7 @@ export async function startCore(
   shutdown.add('Core', () => app.close())
   const hub = createHub(core)
   shutdown.add('hub', () => hub.close())
+  registerSessionMetrics(options.registry, core)
   registerTaskMetrics(options.registry, core.db, { version, log })
   registerHubMetrics({ registry: options.registry, hub, tenant: database.db.schema })
 
@@ -125,16 +134,11 @@ export async function startCore(
   }
 }
 
-/** Ready = the database answers, the bus hears, the outpost serves. */
+/** Ready = the database answers and is migrated, the outpost serves. */
 async function readiness(database: Database, outpost: Outpost): Promise<Readiness> {
-  const checks: Record<string, string> = {
-    database: await database.db.ping(1000).then(() => 'ok', errorText),
-    bus: database.bus.healthy() ? 'ok' : 'degraded: messages wait for the next resync',
-  }
+  const { checks, facts } = await databaseReadiness(database)
   for (const [name, text] of Object.entries((await outpost.ready()).checks)) checks[`outpost_${name}`] = text
-  // A deaf bus only makes messages late; it is shown, and is no reason to take the process out of service.
-  const ok = Object.entries(checks).every(([name, text]) => name === 'bus' || text === 'ok')
-  return { ok, checks }
+  return { ok: isReady(checks), checks, facts }
 }
 
 /** Core's own access lines, in the same form as the outpost's. */

@@ -9,8 +9,7 @@ import { type Admission, admit } from '../pg/admission.ts'
 import type { Beat } from '../pg/beat.ts'
 import { createBeat } from '../pg/beat.ts'
 import { reservedForLogin } from '../pg/budget.ts'
-import type { Bus } from '../pg/bus.ts'
-import { createBus } from '../pg/bus.ts'
+import { createBus, type WatchedBus } from '../pg/bus.ts'
 import { type Cache, createCache } from '../pg/cache.ts'
 import { createCacheSweeper } from '../pg/cache-sweeper.ts'
 import type { Db } from '../pg/db.ts'
@@ -21,6 +20,7 @@ import { createLeases } from '../pg/leases.ts'
 import { registerDatabaseMetrics } from '../pg/metrics.ts'
 import { migrate } from '../pg/migrate.ts'
 import { loadMigrations } from '../pg/migrations.ts'
+import { createPolling } from '../pg/polling.ts'
 import type { PoolOptions, WatchedPool } from '../pg/pool.ts'
 import { createPool } from '../pg/pool.ts'
 import { checkPooler, type PoolerSetting } from '../pg/pooler.ts'
@@ -52,9 +52,11 @@ export interface Database {
   admission: Admission
   db: Db
   beat: Beat
-  bus: Bus
+  bus: WatchedBus
   leases: Leases
   cache: Cache
+  /** number of the newest migration this program knows */
+  newestMigration: number
 }
 
 export const migrationsDirectory = join(import.meta.dirname, '../../migrations')
@@ -71,16 +73,21 @@ export async function openDatabase(options: {
   registry?: Registry
   log: Log
   shutdown: Shutdown
+  /** the read replicas as the settings have them now; asked at every SIGHUP */
+  replicasAnew?: () => (() => PgTarget)[]
+  /** told what the start waits for, one line each */
+  tell?: (what: string) => void
 }): Promise<Database> {
-  const { targets, role, log, shutdown } = options
+  const { targets, role, log, shutdown, tell, replicasAnew } = options
+  tell?.('waiting for PostgreSQL')
   await whenUsable(targets, log)
+  tell?.('not finished yet')
+  const files = await migrationsOf(targets)
   const { applied } = await migrate({
-    target: targets.direct(),
-    schema: targets.schema,
-    migrations: await loadMigrations(migrationsDirectory),
-    appVersion: version,
+    ...files,
     log,
     mode: options.migrations,
+    onWait: () => tell?.('waiting_for_migration: another process migrates the database'),
   })
   if (applied.length > 0) log.info('migrated the database', { migrations: applied })
   const node = { id: randomUUID(), name: hostname(), kind: role, version }
@@ -101,7 +108,13 @@ export async function openDatabase(options: {
     log,
   })
   const db = createDb({ pool, schema: targets.schema, log, replicas })
-  const direct = createDirect({ target: targets.direct, applicationName: `${applicationName}/direct`, log })
+  const openDirect = targets.pooler === 'transaction-only' ? createPolling : createDirect
+  const direct = openDirect({
+    target: targets.direct,
+    schema: targets.schema,
+    applicationName: `${applicationName}/direct`,
+    log,
+  })
   const beat = createBeat({ direct, schema: targets.schema, node, log })
   const bus = createBus({ direct, db, beat, log })
   const leases = createLeases({ db, beat, bus, log })
@@ -109,6 +122,11 @@ export async function openDatabase(options: {
   admission.follow(beat, pool)
   if (options.registry !== undefined)
     registerDatabaseMetrics(options.registry, { pool, db, log, admission, bus, leases, cache, replicas })
+  if (replicasAnew !== undefined)
+    shutdown.onReload(() => {
+      const { added, removed } = replicas.retarget(replicasAnew())
+      return { replicas: replicas.state().map(({ target }) => target), added, removed }
+    })
   shutdown.add('database pool', () => db.close())
   shutdown.add('read replicas', () => replicas.close())
   shutdown.add('direct connection', () => direct.close())
@@ -120,21 +138,25 @@ export async function openDatabase(options: {
     const sweeper = createCacheSweeper({ db, leases, log })
     shutdown.add('cache sweeper', () => sweeper.close())
   }
-  return { pool, admission, db, beat, bus, leases, cache }
+  const newestMigration = Math.max(...files.migrations.map(({ id }) => id))
+  return { pool, admission, db, beat, bus, leases, cache, newestMigration }
 }
 
 /** Runs the migrations and nothing else. @returns ids that were applied */
 export async function migrateDatabase(targets: Targets, log: Log): Promise<number[]> {
   await whenUsable(targets, log)
-  const { applied } = await migrate({
+  const { applied } = await migrate({ ...(await migrationsOf(targets)), log, mode: 'apply' })
+  return applied
+}
+
+async function migrationsOf(targets: Targets) {
+  return {
     target: targets.direct(),
     schema: targets.schema,
     migrations: await loadMigrations(migrationsDirectory),
     appVersion: version,
-    log,
-    mode: 'apply',
-  })
-  return applied
+    withoutSession: targets.pooler === 'transaction-only',
+  }
 }
 
 /** Both endpoints answer, and the direct one keeps sessions. @throws PgError */

@@ -19,6 +19,7 @@ export async function runDoctor(settings: Settings, words: string[]): Promise<nu
   const findings = await examine({
     main: settings.postgresTarget(),
     direct: settings.directTarget(),
+    polls: settings.get('AUTHENTIK_POSTGRESQL__POOLER') === 'transaction-only',
     replicas: settings.replicaTargets().map(target => target()),
     schema: settings.get('AUTHENTIK_POSTGRESQL__DEFAULT_SCHEMA'),
     migrations: await loadMigrations(migrationsDirectory),

@@ -6,9 +6,13 @@ import { openMetrics } from './listeners.ts'
 import type { Start } from './start-context.ts'
 
 /** Starts Core; resolves once it serves. @throws what ends the start */
-export async function startServer({ settings, log, accessLog, shutdown }: Start): Promise<void> {
+export async function startServer({ settings, reread, log, accessLog, shutdown }: Start): Promise<void> {
   let running: RunningCore | undefined
-  const registry = await openMetrics({ settings, log, shutdown }, async () => running?.ready())
+  let state = 'not finished yet'
+  const registry = await openMetrics(
+    { settings, log, shutdown },
+    async () => running?.ready() ?? { ok: false, checks: { start: state } },
+  )
   const database = await openDatabase({
     targets: targetsOf(settings),
     role: 'server',
@@ -16,6 +20,10 @@ export async function startServer({ settings, log, accessLog, shutdown }: Start)
     registry,
     log,
     shutdown,
+    replicasAnew: () => reread().replicaTargets(),
+    tell: text => {
+      state = text
+    },
   })
   running = await startCore({
     settings,
@@ -57,11 +65,12 @@ function lifetimeOf(seconds: number): number {
   return Number.isFinite(seconds) ? seconds : 0
 }
 
-/** The two old switches mean a transaction pooler. */
+/** The two old switches mean a transaction pooler; they do not know that one may be alone. */
 function poolerOf(settings: Settings) {
+  const said = settings.get('AUTHENTIK_POSTGRESQL__POOLER')
   const old =
     settings.get('AUTHENTIK_POSTGRESQL__USE_PGBOUNCER') || settings.get('AUTHENTIK_POSTGRESQL__USE_PGPOOL')
-  return old ? 'transaction' : settings.get('AUTHENTIK_POSTGRESQL__POOLER')
+  return old && said !== 'transaction-only' ? 'transaction' : said
 }
 
 /** What the environment says about the first administrator. */

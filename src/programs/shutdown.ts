@@ -1,9 +1,12 @@
-// The end of a program, as carefully as its start: what was opened last is closed first; a second signal ends at once.
-import type { Log } from '../log.ts'
+// The end of a program, as carefully as its start: what was opened last is closed first; a second signal ends at once. And what it does
+// in between when it is told to look at its settings again.
+import { errorText, type Log } from '../log.ts'
 
 export interface Shutdown {
   /** `close` runs at the end, in the reverse order of registration. */
   add(name: string, close: () => void | Promise<void>): void
+  /** `act` runs at every SIGHUP; what it throws is logged, and things stay as they were. @returns fields of the log line */
+  onReload(act: () => Record<string, unknown>): void
   /** Starts the end without a signal, e.g. after a fatal error. */
   begin(exitCode: number): void
   /** True once the end has begun. */
@@ -32,7 +35,27 @@ export function createShutdown(log: Log, limitMs = 30_000): Shutdown {
       log.info('shutting down', { signal })
       begin(0)
     })
-  return { add: (name, close) => closers.push({ name, close }), begin, begun: () => begun, done: promise }
+  const reloads: (() => Record<string, unknown>)[] = []
+  process.on('SIGHUP', () => {
+    if (!begun) reload(reloads, log)
+  })
+  return {
+    add: (name, close) => closers.push({ name, close }),
+    onReload: act => reloads.push(act),
+    begin,
+    begun: () => begun,
+    done: promise,
+  }
+}
+
+function reload(acts: (() => Record<string, unknown>)[], log: Log): void {
+  if (acts.length === 0) log.info('nothing to reload', { signal: 'SIGHUP' })
+  for (const act of acts)
+    try {
+      log.info('settings reloaded', act())
+    } catch (error) {
+      log.error('settings not reloaded, everything stays as it is', { error: errorText(error) })
+    }
 }
 
 async function closeAll(

@@ -6,6 +6,8 @@ import type { Shutdown } from './shutdown.ts'
 
 export interface Start {
   settings: Settings
+  /** The settings as files say them now; variables stay. @throws SettingsError */
+  reread(): Settings
   log: Log
   /** The same stream as `log`, so that no line is torn. */
   accessLog: AccessLog

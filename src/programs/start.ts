@@ -16,14 +16,14 @@ import { ensureProxyEnv } from './start/proxy-env.ts'
 import type { Start } from './start-context.ts'
 
 /** Starts everything; resolves once it serves and the banner is printed. @throws what ends the start */
-export async function start({ settings, log, accessLog, shutdown }: Start): Promise<void> {
+export async function start({ settings, reread, log, accessLog, shutdown }: Start): Promise<void> {
   const data = openDataDirectory(settings.get('POSTERN_DATA_DIR'))
   shutdown.add('data directory', () => data.release())
   let running: RunningCore | undefined
   const registry = await openMetrics({ settings, log, shutdown }, async () => running?.ready())
 
   const web = ensureWebBuilt({ log })
-  const { targets, adminTarget } = await chooseDatabase({ settings, log, accessLog, shutdown }, data)
+  const { targets, adminTarget } = await chooseDatabase({ settings, log, shutdown }, data)
   const database = await openDatabase({
     targets,
     role: 'start',
@@ -31,6 +31,7 @@ export async function start({ settings, log, accessLog, shutdown }: Start): Prom
     registry,
     log,
     shutdown,
+    replicasAnew: () => reread().replicaTargets(),
   })
   await web
 
@@ -73,7 +74,7 @@ export async function start({ settings, log, accessLog, shutdown }: Start): Prom
 
 /** The configured PostgreSQL, else one of our own in the data directory. */
 async function chooseDatabase(
-  { settings, log, shutdown }: Start,
+  { settings, log, shutdown }: Pick<Start, 'settings' | 'log' | 'shutdown'>,
   data: DataDirectory,
 ): Promise<{ targets: Targets; adminTarget?: ReturnType<Targets['main']> }> {
   if (settings.isSet('AUTHENTIK_POSTGRESQL__HOST')) return { targets: targetsOf(settings) }

@@ -1,22 +1,27 @@
 // Background work in a process of its own; `npm start` does it inside.
+import { registerSessionMetrics } from '../core/sessions/session-metrics.ts'
 import { startWorkerTasks } from '../core/tasks.ts'
 import { createTrustedPeers } from '../http/trusted-peers.ts'
-import { errorText } from '../log.ts'
 import { registerTaskMetrics } from '../pg/tasks/metrics.ts'
 import { version } from '../version.ts'
 import { openCore } from './core-context.ts'
 import { type Database, openDatabase } from './database.ts'
 import { openMetrics } from './listeners.ts'
+import { mailServerOf } from './mail-server.ts'
+import { databaseReadiness, isReady } from './readiness.ts'
 import { bootstrapOf, targetsOf } from './server.ts'
 import type { Start } from './start-context.ts'
 
 /** Starts a worker; resolves once it works. @throws what ends the start */
-export async function startWorker({ settings, log, shutdown }: Start): Promise<void> {
+export async function startWorker({ settings, reread, log, shutdown }: Start): Promise<void> {
   let database: Database | undefined
+  let state = 'not finished yet'
+  let working = false
   const registry = await openMetrics({ settings, log, shutdown }, async () => {
-    if (database === undefined) return undefined
-    const text = await database.db.ping(1000).then(() => 'ok', errorText)
-    return { ok: text === 'ok', checks: { database: text } }
+    if (database === undefined) return { ok: false, checks: { start: state } }
+    const { checks, facts } = await databaseReadiness(database)
+    checks.tasks = working ? 'ok' : 'not started yet'
+    return { ok: isReady(checks), checks, facts }
   })
   database = await openDatabase({
     targets: targetsOf(settings),
@@ -25,6 +30,10 @@ export async function startWorker({ settings, log, shutdown }: Start): Promise<v
     registry,
     log,
     shutdown,
+    replicasAnew: () => reread().replicaTargets(),
+    tell: text => {
+      state = text
+    },
   })
   const { core } = await openCore({
     settings,
@@ -36,8 +45,14 @@ export async function startWorker({ settings, log, shutdown }: Start): Promise<v
     log,
     shutdown,
   })
+  registerSessionMetrics(registry, core)
   registerTaskMetrics(registry, core.db, { version, log })
-  const tasks = await startWorkerTasks({ core, beat: database.beat, leases: database.leases })
+  const { beat, leases } = database
+  const tasks = await startWorkerTasks({
+    ...{ core, beat, leases, mailServer: mailServerOf(settings) },
+    maxQueued: settings.get('POSTERN_TASKS_MAX_QUEUED'),
+  })
   shutdown.add('tasks', () => tasks.close())
+  working = true
   log.info('worker is ready')
 }

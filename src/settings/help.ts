@@ -44,8 +44,8 @@ Any value may be a reference. \`file:///run/secrets/password\` is the content of
 are followed anew for every connection, so a rotated password needs no restart. A file that cannot be read and has no fallback stops the
 start; later the last value stays, with a line in the log.
 
-A value that cannot be read, and an unknown key under \`AUTHENTIK_POSTGRESQL__\`, \`AUTHENTIK_LISTEN__\`, \`AUTHENTIK_OUTPOSTS__\` or
-\`POSTERN_\`, stops the start and is named. Other \`AUTHENTIK_\` keys that are not listed here are named once in the log and ignored.
+A value that cannot be read, and an unknown key under \`AUTHENTIK_POSTGRESQL__\`, \`AUTHENTIK_LISTEN__\`, \`AUTHENTIK_OUTPOSTS__\`,
+\`AUTHENTIK_EMAIL__\` or \`POSTERN_\`, stops the start and is named. Other \`AUTHENTIK_\` keys that are not listed here are named once in the log and ignored.
 \`postern dump_config\` prints what is in force and where it comes from, without secrets.
 ${sections.map(section).join('')}`
 }
@@ -55,6 +55,7 @@ const sections: { title: string; prefix: string }[] = [
   { title: 'Listeners', prefix: 'AUTHENTIK_LISTEN__' },
   { title: 'Outposts', prefix: 'AUTHENTIK_OUTPOSTS__' },
   { title: 'PostgreSQL', prefix: 'AUTHENTIK_POSTGRESQL__' },
+  { title: 'Mail', prefix: 'AUTHENTIK_EMAIL__' },
   { title: 'Postern', prefix: 'POSTERN_' },
 ]
 

@@ -92,10 +92,10 @@ export const postgresRows = {
   },
   AUTHENTIK_POSTGRESQL__POOLER: {
     kind: 'choice',
-    values: ['auto', 'none', 'session', 'transaction'],
+    values: ['auto', 'none', 'session', 'transaction', 'transaction-only'],
     default: 'auto',
     programs: core,
-    help: 'Pooler in front of the database; `auto` finds out at start. Behind `transaction`, DIRECT__HOST must name the database itself.',
+    help: 'Pooler in front of the database; `auto` finds out at start. Behind `transaction`, DIRECT__HOST must name the database itself; `transaction-only`, the same for every process, where only the pooler can be reached: messages are then asked for four times a second.',
   },
   AUTHENTIK_POSTGRESQL__USE_PGBOUNCER: {
     kind: 'boolean',

@@ -1,5 +1,6 @@
 // The settings table: every setting of every program, once. Help texts, docs/settings.md and the check of unknown keys come from it.
-// PostgreSQL's rows are in postgres-keys.ts.
+// PostgreSQL's rows are in postgres-keys.ts, those of mail in email-keys.ts.
+import { emailRows } from './email-keys.ts'
 import { postgresRows } from './postgres-keys.ts'
 
 export const programs = [
@@ -11,6 +12,7 @@ export const programs = [
   'doctor',
   'dump_config',
   'healthcheck',
+  'test-email',
 ] as const
 export type Program = (typeof programs)[number]
 
@@ -118,7 +120,7 @@ export const settingsTable = {
     kind: 'choice',
     values: ['trace', 'debug', 'info', 'warning', 'error'],
     default: 'info',
-    programs: [...running, 'migrate', 'doctor', 'healthcheck'],
+    programs: [...running, 'migrate', 'doctor', 'healthcheck', 'test-email'],
     help: "Lowest level that is logged. For a standalone outpost Core's setting for the outpost replaces it.",
   },
   AUTHENTIK_COOKIE_DOMAIN: {
@@ -162,6 +164,7 @@ export const settingsTable = {
     help: "Where a standalone outpost keeps sessions, unless Core's `session_backend` says; empty = filesystem.",
   },
   ...postgresRows,
+  ...emailRows,
   POSTERN_BASE_URL: {
     kind: 'url',
     default: '',
@@ -211,6 +214,14 @@ export const settingsTable = {
     max: 2700,
     programs: listening,
     help: 'Forms up to this many bytes that were sent after the end of a session are sent again after the login (mode proxy); 0 = none.',
+  },
+  POSTERN_TASKS_MAX_QUEUED: {
+    kind: 'integer',
+    default: '100000',
+    min: 100,
+    max: 10_000_000,
+    programs: core,
+    help: 'Tasks that may wait in a queue; above it a change that asks for another is refused, unless the task is critical.',
   },
 } as const satisfies Record<string, SettingRow>
 

@@ -3,12 +3,19 @@ import { isReplicaKey } from './replicas.ts'
 import { isSettingName, settingNames } from './table.ts'
 
 /** Sections where a key we do not know is a mistake, because ignoring it would silently change what runs. */
-const ownSections = ['AUTHENTIK_POSTGRESQL__', 'AUTHENTIK_LISTEN__', 'AUTHENTIK_OUTPOSTS__', 'POSTERN_']
+const ownSections = [
+  'AUTHENTIK_POSTGRESQL__',
+  'AUTHENTIK_LISTEN__',
+  'AUTHENTIK_OUTPOSTS__',
+  'AUTHENTIK_EMAIL__',
+  'POSTERN_',
+]
 /** For the test suite and the benchmarks; no setting of a program. */
 const testing = 'POSTERN_TEST_'
 
 /** Keys of those sections that only the reference product uses, with the reason why they do nothing here. */
 const withoutEffect: Record<string, string> = {
+  AUTHENTIK_EMAIL__TEMPLATE_DIR: 'mails are worded by this release',
   AUTHENTIK_LISTEN__DEBUG: 'there is no debug listener',
   AUTHENTIK_LISTEN__DEBUG_PY: 'there is no debug listener',
   AUTHENTIK_LISTEN__DEBUG_TOKIO: 'there is no debug listener',

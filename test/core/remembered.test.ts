@@ -119,13 +119,11 @@ test('a change made through one process is shown by the other', async t => {
   const before = await two.kid()
   await change('PATCH', `/providers/oauth2/${provider?.id}/`, { signing_key: created.pk })
   await seen('signing key', async process => (await process.kid()) !== before)
-  const mapping = (await change('POST', '/propertymappings/provider/scope/', {
-    name: 'more',
-    scope_name: 'more',
-    expression: '{}',
-  })) as { pk: string }
-  await change('PATCH', `/providers/oauth2/${provider?.id}/`, { property_mappings: [mapping.pk] })
-  await seen('scopes', async process => (await process.scopes()) === 'openid more')
+  const [mapping] = await db.rows(
+    sql<{ id: string }>`select id from property_mappings where scope_name = 'email'`,
+  )
+  await change('PATCH', `/providers/oauth2/${provider?.id}/`, { property_mappings: [mapping?.id] })
+  await seen('scopes', async process => (await process.scopes()) === 'openid email')
   await change('PATCH', '/core/applications/app/', { slug: 'renamed' })
   await seen('slug of the application', async process =>
     /"code"|Not found/.test(await process.text('/application/o/app/jwks/')),

@@ -4,6 +4,7 @@ import type { Tx } from '../../pg/db.ts'
 import type { Core } from '../core.ts'
 import type { EventAction, NewEvent } from '../events/record.ts'
 import { recordEvent } from '../events/record.ts'
+import { forget } from '../remembered.ts'
 import type { Principal } from '../sessions/principal.ts'
 
 /** What a handler that writes works with. */
@@ -23,7 +24,10 @@ export interface ModelReference {
   name: string
 }
 
-/** Records `action` about an object, by the caller; a log line follows the commit. @returns id of the event */
+/**
+ * Records `action` about an object, by the caller, and ends what was remembered of the object; a log line follows the commit.
+ * @returns id of the event
+ */
 export async function audit(
   context: WriteContext,
   action: EventAction,
@@ -42,6 +46,7 @@ export async function audit(
     revocationId,
   }
   const id = await recordEvent(tx, event)
+  if (changes.has(action)) await forget(core.memory, tx, `${model.app}.${model.model_name}`)
   tx.afterCommit(() =>
     core.log.info('event', {
       event_id: id,
@@ -55,6 +60,8 @@ export async function audit(
   )
   return id
 }
+
+const changes: ReadonlySet<EventAction> = new Set(['model_created', 'model_updated', 'model_deleted'])
 
 /** The request an event is about; never a body or a header that could hold a secret. */
 export function httpRequest(request: FastifyRequest): Record<string, unknown> {

@@ -4,7 +4,9 @@ import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
 import { notFound } from '../errors.ts'
 import { imageAddress } from '../media/address.ts'
-import { findBrandFor } from './brands.sql.ts'
+import { isKnownHost } from '../pages/known-host.ts'
+import { remember } from '../remembered.ts'
+import { type CurrentBrandRow, findBrandFor } from './brands.sql.ts'
 import { errorResponses, nullable } from './shapes.ts'
 
 const Themed = nullable(Type.Object({ light: nullable(Type.String()), dark: nullable(Type.String()) }))
@@ -42,7 +44,7 @@ export function registerCurrentBrandRoute(app: CoreApp, core: Core): void {
       },
     },
     async request => {
-      const brand = await findBrandFor(core.db, request.client.host.replace(/:\d+$/, '').replace(/\.$/, ''))
+      const brand = await brandOf(core, request.client.host)
       if (brand === undefined) throw notFound()
       const logo = imageAddress(brand.branding_logo, brand.files)
       const favicon = imageAddress(brand.branding_favicon, brand.files)
@@ -67,6 +69,16 @@ export function registerCurrentBrandRoute(app: CoreApp, core: Core): void {
         flags: { flows_continuous_login: false, flows_refresh_others: false },
       }
     },
+  )
+}
+
+/** Remembered for hosts that are ours by themselves: others are a stranger's choice. */
+async function brandOf(core: Core, host: string): Promise<CurrentBrandRow | undefined> {
+  const name = host.replace(/:\d+$/, '').replace(/\.$/, '')
+  const find = () => findBrandFor(core.db, name)
+  if (!isKnownHost(host, core.baseUrl, false)) return await find()
+  return (
+    (await remember(core.memory, 'brands', `api ${name}`, async () => (await find()) ?? null)) ?? undefined
   )
 }
 

@@ -13,6 +13,8 @@ export interface Receipts {
   ms: number | null
   /** connected instances that never report */
   not_reporting: number
+  /** those of the others that have not answered yet, as `outpost: host (instance)` */
+  silent: string[]
 }
 
 export interface EventRow {
@@ -51,11 +53,13 @@ export function eventTable(db: Queryable): Table {
       r.id, r.action, r.app, r."user", r.context, r.client_ip, r.brand, r.created_at, r.expires_at,
       case when r.revocation_id is not null then (
         select json_build_object('applied', count(x.ms), 'of', count(*), 'ms', max(x.ms), 'not_reporting', (
-          select count(*) from ${instances} i where not i.receipts and i.expires_at > now()))
+          select count(*) from ${instances} i where not i.receipts and i.expires_at > now()),
+          'silent', coalesce(json_agg(x.who order by x.who) filter (where x.ms is null), '[]'))
         from (
-          select outpost_id, instance_id, ms from ${receipts} where revocation_id = r.revocation_id
+          select ms, '' as who from ${receipts} where revocation_id = r.revocation_id
           union all
-          select i.outpost_id, i.instance_id, null from ${instances} i
+          select null, concat(o.name, ': ', i.hello ->> 'hostname', ' (', i.instance_id, ')')
+          from ${instances} i join ${db.t('outposts')} o on o.id = i.outpost_id
           where i.receipts and i.expires_at > now() and i.connected_at <= r.created_at and not exists (
             select from ${receipts} y
             where y.revocation_id = r.revocation_id and y.outpost_id = i.outpost_id and y.instance_id = i.instance_id)

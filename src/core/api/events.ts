@@ -94,6 +94,7 @@ export const eventResource: Resource<EventRow, Record<string, never>, EventQuery
   where: eventConditions,
   ordering: eventOrdering,
   defaultOrder: '-created',
+  fromReplica: true,
   toBody: eventBody,
   label: row => ({ pk: row.id, name: row.action }),
 }

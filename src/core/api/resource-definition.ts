@@ -37,6 +37,8 @@ export interface Resource<Row extends WithId, Input extends object, Query extend
   /** fields one may order by; the first is the default */
   ordering: Ordering
   defaultOrder?: string
+  /** lists may be read from a standby: nothing in them decides about access, and no table is unlogged */
+  fromReplica?: true
   /** whose rows an action reaches; default: those the permission `<app>.<action>_<model>` is held on */
   reach?(db: Queryable, principal: Principal, action: Action): Condition
   access?: Partial<Record<Action, Access>>

@@ -16,7 +16,7 @@ export type Condition = RawBuilder<boolean>
 
 /** One page with the number of all rows, in one statement; the id breaks ties. */
 export async function listRows<Row>(
-  db: Queryable,
+  db: Pick<Queryable, 'rows'>,
   table: Table,
   query: { where: Condition[]; order: RawBuilder<unknown>[]; limit: number; offset: number },
 ): Promise<(Row & { total: number })[]> {
@@ -32,7 +32,7 @@ export async function findRow<Row>(
   table: Table,
   find: { key: string | number; visible: Condition; permitted: Condition; lock?: boolean },
 ): Promise<(Row & { permitted: boolean }) | undefined> {
-  const lock = find.lock === true ? sql`for update of r` : sql``
+  const lock = find.lock === true ? sql`for no key update of r` : sql``
   return db.first<Row & { permitted: boolean }>(sql`
     select ${table.columns}, (${find.permitted}) as permitted from ${table.from}
     where ${table.key} = ${find.key} and ${find.visible} ${lock}`)

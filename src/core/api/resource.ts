@@ -8,6 +8,7 @@ import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
 import { refusedByDatabase } from './database-errors.ts'
 import { type PageQuery, pageBody, pageOf, pageWindow } from './page.ts'
+import { listReader } from './read-after.ts'
 import { listRows, orderBy } from './resource.sql.ts'
 import type { Action, Resource, WithId } from './resource-definition.ts'
 import { permissionOf } from './resource-definition.ts'
@@ -49,7 +50,8 @@ export function registerResource<Row extends WithId, Input extends object, Query
       const { limit, offset } = pageWindow(query)
       const principal = principalOf(request)
       const visible = reach(resource, core.db, principal, 'view')
-      const rows = await listRows<Row>(core.db, resource.table(core.db, query, principal), {
+      const from = resource.fromReplica === true ? listReader(core, request) : core.db
+      const rows = await listRows<Row>(from, resource.table(core.db, query, principal), {
         where: [visible, ...resource.where(core.db, query, principal)],
         order: orderBy(resource.ordering, query.ordering, resource.defaultOrder),
         limit,

@@ -4,6 +4,7 @@ import { timingSafeEqual } from 'node:crypto'
 import { recordEvent } from '../events/record.ts'
 import { administrator } from '../installation/administrator.ts'
 import { completeSetup, setInitialPassword } from '../installation/installation.sql.ts'
+import { forgetSetup } from '../remembered.ts'
 import { sha256 } from '../secrets.ts'
 import { maximumPasswordLength } from '../users/passwords.ts'
 import { attempt } from '../users/regulation.ts'
@@ -50,6 +51,7 @@ export const initialSetup = defineStage<object>({
     const hash = await core.passwords.hash(password)
     const userId = await core.db.transaction(async tx => {
       if ((await completeSetup(tx)) !== 1) return undefined
+      await forgetSetup(core.memory, tx)
       const id = await setInitialPassword(tx, administrator, { hash, ...(email === '' ? {} : { email }) })
       if (id === undefined)
         throw new Error(`there is no user "${administrator}" without a password to set up`)

@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../core.ts'
 import { ApiError } from '../errors.ts'
+import { remember } from '../remembered.ts'
 import { presentedClient } from './client-auth.ts'
 import { allowOrigin, answerPreflight } from './cors.ts'
 import { discoveryOf } from './discovery.ts'
@@ -9,6 +10,7 @@ import { errorBody, OAuthError } from './errors.ts'
 import { introspect } from './introspection.ts'
 import { publicJwks } from './keys.ts'
 import { type Parameters, readParameters } from './parameters.ts'
+import type { RedirectUri } from './provider.sql.ts'
 import { loadProvider, type Provider } from './provider.ts'
 import { revoke } from './revocation.ts'
 import type { Oidc } from './room.ts'
@@ -30,7 +32,7 @@ export function programRoutes(app: FastifyInstance, oidc: Oidc): void {
       .header('Pragma', 'no-cache')
       .header('Referrer-Policy', 'no-referrer')
   })
-  const cors = (request: FastifyRequest, reply: FastifyReply) => (provider: Provider) =>
+  const cors = (request: FastifyRequest, reply: FastifyReply) => (provider: Pick<Provider, 'redirectUris'>) =>
     allowOrigin(request, reply, provider.redirectUris)
   app.post('/application/o/token/', config, (request, reply) =>
     limited(oidc, request, () => answerToken(core, request, cors(request, reply))),
@@ -53,33 +55,50 @@ export function programRoutes(app: FastifyInstance, oidc: Oidc): void {
   metadataRoutes(app, core, cors)
 }
 
-type Cors = (request: FastifyRequest, reply: FastifyReply) => (provider: Provider) => void
+type Cors = (request: FastifyRequest, reply: FastifyReply) => (of: Pick<Provider, 'redirectUris'>) => void
 
 function metadataRoutes(app: FastifyInstance, core: Core, cors: Cors): void {
   const config = { config: open }
   const discovery = async (request: FastifyRequest<BySlug>, reply: FastifyReply) => {
-    const provider = await bySlug(core, request)
-    cors(request, reply)(provider)
-    return discoveryOf(core.baseUrl, provider)
+    const metadata = await bySlug(core, request)
+    cors(request, reply)(metadata)
+    return metadata.discovery
   }
   app.get('/application/o/:slug/.well-known/openid-configuration', config, discovery)
   app.get('/.well-known/oauth-authorization-server/application/o/:slug/', config, discovery)
   app.get('/.well-known/oauth-authorization-server/application/o/:slug', config, discovery)
   app.get<BySlug>('/application/o/:slug/', config, async (request, reply) => {
-    const { application } = await bySlug(core, request)
-    return reply.redirect(`/application/o/${application.slug}/.well-known/openid-configuration`, 302)
+    const { slug } = await bySlug(core, request)
+    return reply.redirect(`/application/o/${slug}/.well-known/openid-configuration`, 302)
   })
   app.get<BySlug>('/application/o/:slug/jwks/', config, async (request, reply) => {
-    const provider = await bySlug(core, request)
-    cors(request, reply)(provider)
-    return publicJwks(provider.signingKey)
+    const metadata = await bySlug(core, request)
+    cors(request, reply)(metadata)
+    return metadata.jwks
   })
 }
 
-async function bySlug(core: Core, request: FastifyRequest<BySlug>): Promise<Provider> {
-  const provider = await loadProvider(core, core.db, { slug: request.params.slug })
-  if (provider === undefined) throw new ApiError(404, 'Not found.')
-  return provider
+/** What anybody may read about a provider. */
+interface Metadata {
+  slug: string
+  discovery: Record<string, unknown>
+  jwks: { keys: object[] }
+  redirectUris: RedirectUri[]
+}
+
+/** @throws ApiError 404; that there is none is not remembered */
+function bySlug(core: Core, request: FastifyRequest<BySlug>): Promise<Metadata> {
+  const { slug } = request.params
+  return remember(core.memory, 'oidc', slug, async () => {
+    const provider = await loadProvider(core, core.db, { slug })
+    if (provider === undefined) throw new ApiError(404, 'Not found.')
+    return {
+      slug: provider.application.slug,
+      discovery: discoveryOf(core.baseUrl, provider),
+      jwks: publicJwks(provider.signingKey),
+      redirectUris: provider.redirectUris,
+    }
+  })
 }
 
 /** Wrong credentials count, per client and address, and per user name: outposts ask for many users from one address. */

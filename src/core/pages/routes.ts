@@ -3,6 +3,7 @@
 // Owns `/`, `/setup`, `/if/…`, `/flows/-/…`, `/application/launch/…`, `/static/dist/…` and the page for everything that is not there.
 // What the pages show comes from the API.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { PageFlow } from '../../wire/page.ts'
 import { loadSession } from '../access.ts'
 import type { CoreApp } from '../app.ts'
 import type { Core } from '../core.ts'
@@ -13,6 +14,7 @@ import { safeNext } from '../flows/next.ts'
 import { dropPlans } from '../flows/plans.sql.ts'
 import { findApplication } from '../policies/applications.sql.ts'
 import { launchUrl } from '../policies/launch-url.ts'
+import { remember } from '../remembered.ts'
 import { ensureCsrfCookie } from '../sessions/login.ts'
 import type { BrowserSession } from '../sessions/principal.ts'
 import { type BrandRow, findBrand } from './brand.sql.ts'
@@ -77,7 +79,14 @@ export function registerPageRoutes(app: CoreApp, core: Core): void {
 /** @throws ApiError 421 for a host that is not ours */
 async function brandOfRequest(core: Core, request: FastifyRequest): Promise<BrandRow | undefined> {
   const { host } = request.client
-  const brand = await findBrand(core.db, hostnameOf(host))
+  const name = hostnameOf(host)
+  const find = () => findBrand(core.db, name)
+  // Whether a brand makes this host ours is never a memory.
+  if (isKnownHost(host, core.baseUrl, false))
+    return (
+      (await remember(core.memory, 'brands', `page ${name}`, async () => (await find()) ?? null)) ?? undefined
+    )
+  const brand = await find()
   if (!isKnownHost(host, core.baseUrl, brand?.matched === true)) throw unknownHost(core.baseUrl)
   return brand
 }
@@ -105,13 +114,19 @@ async function sendFlowPage(
   brand: BrandRow | undefined,
 ): Promise<FastifyReply> {
   const slug = slugOf(request)
-  const flow = await findFlow(core.db, { slug }, null, hostnameOf(request.client.host))
+  const flow = await remember(core.memory, 'flows', slug, () => flowOfPage(core, slug))
+  ensureCsrfCookie(core, request, reply)
+  return shells.send(reply, { entry: 'flow/main.tsx', brand, flow })
+}
+
+/** What the page of a flow says before the flow itself is asked. @throws ApiError 404 */
+async function flowOfPage(core: Core, slug: string): Promise<PageFlow> {
+  const flow = await findFlow(core.db, { slug }, null, '')
   const over = flow?.setup_completed === true && flow.steps.some(step => step.type === 'initial_setup')
   if (flow === undefined || over) throw notFound()
-  ensureCsrfCookie(core, request, reply)
   // Which application it is stands in the plan, so such a title comes with the challenge.
   const title = flow.title.includes('%(app)s') ? '' : flow.title
-  return shells.send(reply, { entry: 'flow/main.tsx', brand, flow: { slug, title, layout: flow.layout } })
+  return { slug, title, layout: flow.layout }
 }
 
 async function sendLibrary(

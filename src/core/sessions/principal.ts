@@ -41,6 +41,8 @@ export interface BrowserSession {
   authAt: Date | null
   lastIp: string
   userAgent: string
+  /** position in the log of what this session wrote last, for lists read elsewhere; null = nothing */
+  readAfter: string | null
 }
 
 /** True when the principal holds `permission` on every object. */

@@ -86,13 +86,14 @@ interface SessionRow extends Omit<PrincipalRow, 'user_id'> {
   auth_at: Date | null
   last_ip: string
   user_agent: string
+  read_after: string | null
 }
 
 /** Session, user, groups, roles, permissions: the one statement of an authenticated request. Expired, or of an inactive user: undefined. */
 export async function findSession(db: Queryable, keyHash: Buffer): Promise<BrowserSession | undefined> {
   const row = await db.first<SessionRow>(sql`
     select s.id, s.key_hash, s.created_at, s.last_used_at, s.expires_at, s.auth_method, s.auth_args, s.auth_at, s.last_ip,
-      s.user_agent, ${principalColumns(db)}
+      s.user_agent, s.read_after, ${principalColumns(db)}
     from ${db.t('sessions')} s
     left join ${db.t('users')} u on u.id = s.user_id
     ${heldRoles(db)}
@@ -110,6 +111,7 @@ export async function findSession(db: Queryable, keyHash: Buffer): Promise<Brows
     authAt: row.auth_at,
     lastIp: row.last_ip,
     userAgent: row.user_agent,
+    readAfter: row.read_after,
   }
 }
 
@@ -119,23 +121,32 @@ export interface BearerRow {
   tokenId: string | null
   /** of the token */
   lastUsedAt: Date | null
+  createdAt: Date
+  /** position in the log of what was written last with the token; null = nothing */
+  readAfter: string | null
   principal: Principal
 }
 
 /** Principal behind a bearer key: an API token, else an OAuth access token with the scope `goauthentik.io/api`. */
 export async function findBearer(db: Queryable, keyHash: Buffer): Promise<BearerRow | undefined> {
   const row = await db.first<
-    PrincipalRow & { via: 'token' | 'oauth'; token_id: string | null; token_used_at: Date | null }
+    PrincipalRow & {
+      via: 'token' | 'oauth'
+      token_id: string | null
+      token_used_at: Date | null
+      created_at: Date
+      read_after: string | null
+    }
   >(sql`
     with found as (
-      select 'token' as via, t.id as token_id, t.last_used_at as token_used_at, t.user_id from ${db.t('tokens')} t
+      select 'token' as via, t.id as token_id, t.last_used_at as token_used_at, t.created_at, t.read_after, t.user_id from ${db.t('tokens')} t
       where t.key_hash = ${keyHash} and t.intent = 'api' and (t.expires_at is null or t.expires_at > now())
       union all
-      select 'oauth', null, null, a.user_id from ${db.t('oauth_access_tokens')} a
+      select 'oauth', null, null, a.created_at, null, a.user_id from ${db.t('oauth_access_tokens')} a
       where a.token_hash = ${keyHash} and a.expires_at > now() and a.revoked_at is null and 'goauthentik.io/api' = any(a.scopes)
       limit 1
     )
-    select found.via, found.token_id, found.token_used_at, ${principalColumns(db)}
+    select found.via, found.token_id, found.token_used_at, found.created_at, found.read_after, ${principalColumns(db)}
     from found join ${db.t('users')} u on u.id = found.user_id and u.is_active
     ${heldRoles(db)}`)
   if (row === undefined) return undefined
@@ -143,6 +154,8 @@ export async function findBearer(db: Queryable, keyHash: Buffer): Promise<Bearer
     via: row.via,
     tokenId: row.token_id,
     lastUsedAt: row.token_used_at,
+    createdAt: row.created_at,
+    readAfter: row.read_after,
     principal: toPrincipal(row),
   }
 }
