@@ -15,13 +15,13 @@ import { migrate } from '../src/pg/migrate.ts'
 import { checksum, loadMigrations } from '../src/pg/migrations.ts'
 import { createPool, type PgPool } from '../src/pg/pool.ts'
 import type { PgTarget } from '../src/pg/target.ts'
+import { startPgBouncer, withoutPgBouncer } from './pg/pgbouncer.ts'
+import { type ServerOfRun, serverOfRun } from './pg/straight.ts'
 
 const migrationsFolder = join(import.meta.dirname, '../migrations')
 const role = { user: 'postern_test', password: 'postern-test' }
 
-export interface TestServer {
-  /** Superuser, database `postgres`. */
-  admin: PgTarget
+export interface TestServer extends ServerOfRun {
   /** Value of POSTERN_TEST_POSTGRES for test processes that shall use this server. */
   env: string
   stop(): Promise<void>
@@ -36,15 +36,23 @@ export function testProgram(): { program: string } | undefined {
   return bin === undefined || bin === '' ? undefined : { program: dirname(bin.replace(/\/+$/, '')) }
 }
 
+/** True when POSTERN_TEST_POOLER=pgbouncer puts a transaction pooler in front of every pool. */
+function withPooler(): boolean {
+  const said = process.env.POSTERN_TEST_POOLER ?? ''
+  if (said === '') return false
+  if (said !== 'pgbouncer') throw new Error(`POSTERN_TEST_POOLER=${said}: known is only "pgbouncer"`)
+  if (withoutPgBouncer !== false) throw new Error(`POSTERN_TEST_POOLER=pgbouncer ${withoutPgBouncer}`)
+  return true
+}
+
 /**
  * The server of this run: the one named by POSTERN_TEST_POSTGRES, else a new one in a folder of its own, without fsync.
  * `stop` ends only what this call started.
  */
 export async function startTestServer(): Promise<TestServer> {
-  const given = process.env.POSTERN_TEST_POSTGRES
-  if (given !== undefined && given !== '') {
-    return { admin: JSON.parse(given), env: given, stop: async () => {} }
-  }
+  const given = serverOfRun()
+  if (given !== undefined) return { ...given, env: JSON.stringify(given), stop: async () => {} }
+  const pooled = withPooler()
   const dataDir = await mkdtemp(join(tmpdir(), 'postern-test-'))
   await chmod(dataDir, 0o755)
   const server = await startEmbeddedPostgres({
@@ -61,10 +69,16 @@ export async function startTestServer(): Promise<TestServer> {
       'pg_stat_statements.max': '20000',
     },
   })
+  const admin = server.adminTarget
+  const bouncer = pooled
+    ? await startPgBouncer(admin, { mode: 'transaction', poolSize: 20, everybody: true, known: [role] })
+    : undefined
+  const run: ServerOfRun = { admin, ...(bouncer === undefined ? {} : { pooler: bouncer.target().hosts[0]! }) }
   return {
-    admin: server.adminTarget,
-    env: JSON.stringify(server.adminTarget),
+    ...run,
+    env: JSON.stringify(run),
     async stop() {
+      await bouncer?.stop()
       await server.destroy()
       await rm(dataDir, { recursive: true, force: true })
     },
@@ -72,8 +86,10 @@ export async function startTestServer(): Promise<TestServer> {
 }
 
 export interface TestDatabase {
-  /** As an ordinary role that owns the database. */
+  /** As an ordinary role that owns the database; through the pooler, where the run has one. */
   target(): PgTarget
+  /** The same without a pooler: what a program's direct connection needs, and a test whose subject is the connection. */
+  directTarget(): PgTarget
   /** The same database as superuser. */
   adminTarget(): PgTarget
   schema: string
@@ -100,7 +116,9 @@ export async function testDatabase(
     const template = options.migrated === false ? 'template1' : await ensureTemplate(client, server.admin)
     await client.query(`create database ${name} template ${template} owner ${role.user}`)
   })
-  const target = (): PgTarget => ({ ...server.admin, ...role, database: name })
+  const directTarget = (): PgTarget => ({ ...server.admin, ...role, database: name })
+  const { pooler } = server
+  const target = () => (pooler === undefined ? directTarget() : { ...directTarget(), hosts: [pooler] })
   const adminTarget = (): PgTarget => ({ ...server.admin, database: name })
   const pool = createPool({
     target,
@@ -112,6 +130,7 @@ export async function testDatabase(
   opened.push({ name, title: t.name, close: () => pool.close() })
   return {
     target,
+    directTarget,
     adminTarget,
     schema: 'public',
     pool,
@@ -126,6 +145,7 @@ const opened: { name: string; title: string; close: () => Promise<void> }[] = []
 async function sharedServer(): Promise<TestServer> {
   shared ??= startTestServer().then(async server => {
     await withAdmin(server.admin, prepareServer)
+    process.env.POSTERN_TEST_POSTGRES = server.env
     return server
   })
   return await shared
@@ -139,7 +159,7 @@ after(async () => {
     for (const { close } of opened) await close()
     await withAdmin(server.admin, async client => {
       for (const { name, title } of opened) {
-        for (const left of await openSessions(client, name)) leaks.push(`"${title}": ${left}`)
+        for (const left of await openSessions(client, server, name)) leaks.push(`"${title}": ${left}`)
         await client.query(`drop database if exists ${name} with (force)`)
       }
     })
@@ -149,17 +169,37 @@ after(async () => {
   if (leaks.length > 0) throw new Error(`connections were left open by ${leaks.join(', ')}`)
 })
 
-/** Sessions of a database that do not end by themselves within two seconds. */
-async function openSessions(client: Client, database: string): Promise<string[]> {
+/** Sessions of a database that do not end by themselves within two seconds; the pooler keeps some, which are its own. */
+async function openSessions(client: Client, { admin, pooler }: ServerOfRun, name: string): Promise<string[]> {
   const until = Date.now() + 2000
   for (;;) {
-    const { rows } = await client.query<{ application_name: string }>(
-      "select application_name from pg_stat_activity where datname = $1 and backend_type = 'client backend'",
-      [database],
+    const { rows } = await client.query<{ pid: number; application_name: string }>(
+      "select pid, application_name from pg_stat_activity where datname = $1 and backend_type = 'client backend'",
+      [name],
     )
-    if (rows.length === 0 || Date.now() > until) return rows.map(row => row.application_name)
+    const at = pooler === undefined ? undefined : await clientsOf({ ...admin, hosts: [pooler] }, name)
+    const left = rows.filter(({ pid }) => at?.backends.has(pid) !== true).map(row => row.application_name)
+    left.push(...(at?.clients ?? []))
+    if (left.length === 0 || Date.now() > until) return left
     await sleep(20)
   }
+}
+
+/** Who is connected to a database through the pooler, and the pooler's own backends. */
+async function clientsOf(
+  console: PgTarget,
+  name: string,
+): Promise<{ clients: string[]; backends: Set<number> }> {
+  return await withAdmin({ ...console, database: 'pgbouncer' }, async client => {
+    const { rows: clients } = await client.query<{ database: string; application_name: string }>(
+      'show clients',
+    )
+    const { rows: servers } = await client.query<{ remote_pid: number }>('show servers')
+    return {
+      clients: clients.filter(row => row.database === name).map(row => row.application_name),
+      backends: new Set(servers.map(row => Number(row.remote_pid))),
+    }
+  })
 }
 
 async function withAdmin<T>(admin: PgTarget, work: (client: Client) => Promise<T>): Promise<T> {
@@ -232,7 +272,9 @@ async function countStatements(
 }
 
 function isFrame(text: string): boolean {
-  return /^\s*(begin|start transaction|commit|rollback|savepoint|release|set local)\b/i.test(text)
+  if (/^\s*(begin|start transaction|commit|rollback|savepoint|release|set local)\b/i.test(text)) return true
+  // A pooler's own: it asks for the password of who comes in, and sets the name of each client on the backend it lends.
+  return /^\s*(set application_name\b|select usename, passwd from pg_shadow\b)/i.test(text)
 }
 
 async function calls(client: Client, name: string): Promise<Map<string, { text: string; count: number }>> {

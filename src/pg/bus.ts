@@ -1,11 +1,11 @@
 // Messages between processes: one LISTEN per process, one channel, sent after commit, coalesced. Tables are the truth, a
 // message is a hint; whoever listens re-reads its tables in `onResync`, on every (re)connect and every 30 s.
 import { createHash, randomUUID } from 'node:crypto'
-import type { RawBuilder } from 'kysely'
 import { errorText, type Log } from '../log.ts'
 import type { Beat } from './beat.ts'
-import { type BusMessage, decodeFrame, encodeFrame, longestFrame } from './bus-frame.ts'
-import { type Db, sql } from './db.ts'
+import { type BusMessage, decodeFrame, encodeFrame } from './bus-frame.ts'
+import { notifyOf, readBlob } from './bus-rows.ts'
+import type { Db } from './db.ts'
 import type { Direct } from './direct.ts'
 
 /** Body of a message: ids and revisions only, at most 7,900 bytes with its envelope. */
@@ -37,18 +37,23 @@ export interface BusFigures {
 }
 
 export interface WatchedBus extends Bus {
+  /** `poll`: without a direct connection; messages are up to a quarter of a second late. */
+  readonly way: 'listen' | 'poll'
   /** Since the bus was made; a live object. */
   readonly figures: BusFigures
 }
 
-/** Messages wait this long for others to share a notification with: every notifying commit takes a lock of the whole server. */
+/**
+ * A message on its own leaves at once; those that follow within this time share the next notification, since every notifying commit
+ * takes a lock of the whole server.
+ */
 const coalesceMs = 5
 /** Sustained notifications per second; more than that share larger frames. */
 const ratePerSecond = 200
 
 /**
  * Joins the bus of a schema. Messages reach this process's own subscribers without the database.
- * @param options.direct listens, and sends; while it is down `db` sends
+ * @param options.direct listens, and sends; while it is down `db` sends. Where it only polls, every message is a row
  * @param options.beat carries the self-test: a process that does not hear itself twice connects anew
  * @param options.resyncMs default 30,000
  */
@@ -67,9 +72,11 @@ export function createBus(options: {
   const resyncs = new Set<() => Promise<void>>()
   const waiting = new Map<string, BusMessage>()
   let flushTimer: NodeJS.Timeout | undefined
+  let flushSoon: NodeJS.Immediate | undefined
   let resyncTimer: NodeJS.Timeout | undefined
   let sending: Promise<void> | undefined
   let nextSendAt = 0
+  let lastSentAt = 0
   const figures: BusFigures = {
     sent: 0,
     received: 0,
@@ -121,21 +128,24 @@ export function createBus(options: {
   }
 
   function schedule(): void {
-    if (closed || flushTimer !== undefined || sending !== undefined) return
-    const wait = Math.max(coalesceMs, nextSendAt - performance.now())
-    flushTimer = setTimeout(() => {
-      flushTimer = undefined
-      flush()
-    }, wait)
+    if (closed || flushTimer !== undefined || flushSoon !== undefined || sending !== undefined) return
+    const wait = Math.max(lastSentAt + coalesceMs, nextSendAt) - performance.now()
+    if (wait > 0) flushTimer = setTimeout(flush, wait)
+    else flushSoon = setImmediate(flush)
   }
 
   /** One notification at a time: what is published meanwhile goes into the next. */
   function flush(): void {
+    clearTimeout(flushTimer)
+    clearImmediate(flushSoon)
+    flushTimer = undefined
+    flushSoon = undefined
     const messages = [...waiting.values()]
     waiting.clear()
     if (messages.length === 0) return
-    nextSendAt = Math.max(nextSendAt, performance.now() - 1000) + 1000 / ratePerSecond
-    sending = send(encodeFrame({ src, messages }))
+    lastSentAt = performance.now()
+    nextSendAt = Math.max(nextSendAt, lastSentAt - 1000) + 1000 / ratePerSecond
+    sending = send(messages)
       .then(() => {
         figures.sent += messages.length
         figures.notifications++
@@ -150,9 +160,8 @@ export function createBus(options: {
       })
   }
 
-  async function send(frame: string): Promise<void> {
-    const short = Buffer.byteLength(frame) <= longestFrame
-    const statement = short ? notify(channel, frame) : notifyOfBlob(db, channel, src, frame)
+  async function send(messages: BusMessage[]): Promise<void> {
+    const statement = notifyOf(db, channel, src, messages, direct.polls === true)
     if (direct.isUp()) {
       const { sql: text, parameters } = statement.compile(db.kysely)
       const sent = await direct.query(text, [...parameters]).catch(() => undefined)
@@ -184,7 +193,7 @@ export function createBus(options: {
   })
   const leaveBeat = beat.join({
     notification() {
-      if (!listening) return undefined
+      if (!listening || direct.polls === true) return undefined
       if (nonce !== undefined && ++deaf >= 2) {
         log.warning('bus does not hear itself, connecting again', { channel })
         nonce = undefined
@@ -206,6 +215,7 @@ export function createBus(options: {
     })
 
   return {
+    way: direct.polls === true ? 'poll' : 'listen',
     figures,
     publish(type, body = {}) {
       const key = JSON.stringify([type, body])
@@ -231,7 +241,6 @@ export function createBus(options: {
     healthy: () => direct.isUp() && deaf < 2,
     async close() {
       if (closed) return
-      clearTimeout(flushTimer)
       closed = true
       await sending
       flush()
@@ -250,23 +259,4 @@ export function busChannel(schema: string): string {
   const name = `${schema}_bus`
   if (Buffer.byteLength(name) <= 63) return name
   return `bus_${createHash('sha256').update(name).digest('hex').slice(0, 48)}`
-}
-
-function notify(channel: string, frame: string): RawBuilder<unknown> {
-  return sql`select pg_notify(${channel}, ${frame})`
-}
-
-/** Stores the frame and notifies of its number, in one statement. */
-function notifyOfBlob(db: Db, channel: string, src: string, frame: string): RawBuilder<unknown> {
-  const [before, after] = encodeFrame({ src, blob: '0' }).split('"0"')
-  return sql`with blob as (insert into ${db.t('bus_blobs')} (body) values (${frame}) returning id)
-    select pg_notify(${channel}, ${before}::text || '"' || id || '"' || ${after}::text) from blob`
-}
-
-async function readBlob(db: Db, id: string): Promise<string | undefined> {
-  const row = await db.first(
-    sql<{ body: string }>`select body from ${db.t('bus_blobs')} where id = ${id}::bigint`,
-    { retry: true },
-  )
-  return row?.body
 }

@@ -25,9 +25,11 @@ export async function sweepCache(db: Db, options: { maxBytes?: number } = {}): P
   let expired = 0
   for (let from = 0; from < pages; from += pagesPerStep) {
     expired += await db.count(sql`
-      delete from ${db.t('cache_entries')}
-      where ctid >= ${`(${from},0)`}::tid and ctid < ${`(${from + pagesPerStep},0)`}::tid
-        and expires_at < now() and claimed_until < now()`)
+      delete from ${db.t('cache_entries')} where ctid = any(array(
+        select ctid from ${db.t('cache_entries')}
+        where ctid >= ${`(${from},0)`}::tid and ctid < ${`(${from + pagesPerStep},0)`}::tid
+          and expires_at < now() and claimed_until < now()
+        for update skip locked))`)
   }
   return { expired, emptied: false }
 }

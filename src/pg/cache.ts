@@ -2,17 +2,10 @@
 // time; nothing is decided by what it does not hold. An error of the database is a miss, never an answer.
 import { LRUCache } from 'lru-cache'
 import { errorText, type Log } from '../log.ts'
+import { gather } from './batch.ts'
 import type { Bus } from './bus.ts'
-import {
-  addEntry,
-  claimEntry,
-  dropClaim,
-  type NewEntry,
-  raiseGeneration,
-  readEntry,
-  readGenerations,
-  writeEntry,
-} from './cache-rows.ts'
+import { createGenerations } from './cache-generations.ts'
+import { addEntry, claimEntries, dropClaim, type NewEntry, readEntries, writeEntries } from './cache-rows.ts'
 import { cacheKey, decodeValue, encodeValue } from './cache-values.ts'
 import type { Db, Tx } from './db.ts'
 
@@ -23,6 +16,8 @@ export interface CacheUse<T> {
   softMs?: number
   /** False for decisions of weight for security: then only the shared table is used. Default true. */
   memory?: boolean
+  /** False for what one statement makes: then only this process keeps it, for half a minute at most. Default true. */
+  table?: boolean
   /** Makes the value; it must have a JSON form. What it throws goes to the caller and is not kept. */
   load: () => Promise<T>
 }
@@ -62,13 +57,14 @@ interface Entry {
   hardAt: number
 }
 
-const generationType = 'cache.generation'
 /** Bound of what a lost message can cost. */
 const longestInMemoryMs = 30_000
 const memoryEntries = 20_000
 const memoryBytes = 64 * 1024 * 1024
 const waitForOthersMs = 250
 const claimMs = 30_000
+/** Keys in one statement of the table, and statements of a kind under way at a time. */
+const gathered = { most: 200, atOnce: 2 }
 
 /**
  * @param options.random for tests; decides who makes a value anew a little before it is due
@@ -81,8 +77,7 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
     maxSize: memoryBytes,
     sizeCalculation: entry => entry.size,
   })
-  const generations = new Map<string, bigint>()
-  const asking = new Map<string, Promise<bigint | undefined>>()
+  const generations = createGenerations({ db, bus })
   const flights = new Map<string, Promise<Entry>>()
   const figures: CacheFigures = {
     memory: { hits: 0, misses: 0 },
@@ -92,37 +87,16 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
     skipped: 0,
   }
   let troubled = false
-
-  const stopListening = bus.subscribe(generationType, body => {
-    const known = generations.get(String(body.namespace))
-    const told = BigInt(String(body.generation))
-    if (known === undefined || told > known) generations.set(String(body.namespace), told)
+  const read = gather({ ...gathered, run: (keys: Buffer[]) => readEntries(db, keys) })
+  const claim = gather({ ...gathered, run: (keys: Buffer[]) => claimEntries(db, keys, claimMs) })
+  // Values may be long, so fewer of them share a statement.
+  const write = gather({
+    ...{ most: 50, atOnce: 2 },
+    run: async (entries: NewEntry[]) => {
+      await writeEntries(db, entries)
+      return entries.map(() => true)
+    },
   })
-  const stopResync = bus.onResync(async () => {
-    if (generations.size === 0) return
-    const found = await readGenerations(db, [...generations.keys()])
-    for (const [namespace, known] of generations) {
-      const now = found.get(namespace) ?? 0n
-      if (now > known) generations.set(namespace, now)
-    }
-  })
-
-  /** Undefined when the database cannot be asked: then nothing is kept. */
-  function generationOf(namespace: string): Promise<bigint | undefined> {
-    const asked = asking.get(namespace) ?? askGeneration(namespace).finally(() => asking.delete(namespace))
-    asking.set(namespace, asked)
-    return asked
-  }
-
-  async function askGeneration(namespace: string): Promise<bigint | undefined> {
-    const found = await orMiss(() => readGenerations(db, [namespace]))
-    if (found === undefined) return undefined
-    const generation = found.get(namespace) ?? 0n
-    // A message may have been faster.
-    const heard = generations.get(namespace) ?? 0n
-    generations.set(namespace, heard > generation ? heard : generation)
-    return generations.get(namespace)
-  }
 
   /** An error of the table is counted and logged once per outage. */
   async function orMiss<T>(ask: () => Promise<T>): Promise<T | undefined> {
@@ -162,7 +136,7 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
       return stored
     }
     figures.table.misses++
-    const claimed = await orMiss(() => claimEntry(db, key, claimMs))
+    const claimed = await orMiss(() => claim(key))
     if (claimed === false) {
       if (stored !== undefined) return stored
       const made = await waitForOthers(key)
@@ -180,7 +154,7 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
 
   async function fromTable(key: Buffer): Promise<Entry | undefined> {
     return await orMiss(async () => {
-      const row = await readEntry(db, key)
+      const row = await read(key)
       if (row === undefined) return undefined
       const now = performance.now()
       return {
@@ -204,7 +178,7 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
     return undefined
   }
 
-  async function load<T>(key: Buffer, use: CacheUse<T>): Promise<Entry> {
+  async function load<T>(key: Buffer | undefined, use: CacheUse<T>): Promise<Entry> {
     figures.loads++
     const began = performance.now()
     const made = await use.load()
@@ -214,17 +188,18 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
     const times = { loadMs, softAt: began + loadMs + softMs, hardAt: began + loadMs + use.ttlMs }
     if (encoded === undefined) {
       figures.skipped++
-      log.warning('value is too large for the cache, or has no JSON form', { key: key.toString('hex') })
+      log.warning('value not kept: too large, or without a JSON form', { key: key?.toString('hex') })
       return { value: made, size: 0, ...times, hardAt: 0 }
     }
-    await orMiss(() => writeEntry(db, { key, value: encoded, loadMs, softMs, hardMs: use.ttlMs }))
+    if (key) await orMiss(() => write({ key, value: encoded, loadMs, softMs, hardMs: use.ttlMs }))
     return { value: decodeValue(encoded), size: encoded.length + 100, ...times }
   }
 
   return {
     figures,
     async get<T>(namespace: string, key: string, use: CacheUse<T>): Promise<T> {
-      const generation = generations.get(namespace) ?? (await generationOf(namespace))
+      const generation = generations.known(namespace) ?? (await orMiss(() => generations.ask(namespace)))
+      // Without it nothing is kept.
       if (generation === undefined)
         return (await inFlight(`${namespace}\0${key}`, () => unkept(use))).value as T
       const name = `${namespace}\0${generation}\0${key}`
@@ -236,13 +211,14 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
         }
         figures.memory.misses++
       }
-      const entry = await inFlight(name, () => fly(cacheKey(namespace, generation, key), use))
+      const entry = await inFlight(name, () =>
+        use.table === false ? load(undefined, use) : fly(cacheKey(namespace, generation, key), use),
+      )
       if (use.memory !== false && entry.size > 0) keep(name, entry)
       return entry.value as T
     },
     async add(namespace, key, value, ttlMs) {
-      const generation =
-        generations.get(namespace) ?? (await readGenerations(db, [namespace])).get(namespace) ?? 0n
+      const generation = generations.known(namespace) ?? (await generations.ask(namespace))
       const encoded = encodeValue(value)
       if (encoded === undefined)
         throw new RangeError('a value that is too large for the cache, or has no JSON form')
@@ -255,18 +231,9 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
       }
       return await addEntry(db, entry)
     },
-    async invalidate(namespace, tx) {
-      const generation = await raiseGeneration(tx ?? db, namespace)
-      const tell = () => {
-        generations.set(namespace, generation)
-        bus.publish(generationType, { namespace, generation: String(generation) })
-      }
-      if (tx === undefined) tell()
-      else tx.afterCommit(tell)
-    },
+    invalidate: generations.raise,
     close() {
-      stopListening()
-      stopResync()
+      generations.close()
       memory.clear()
     },
   }

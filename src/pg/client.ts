@@ -1,5 +1,6 @@
 // One connection to PostgreSQL: host by host, way by way (SSLMODE), dialed by us and handed to the driver as a finished socket.
 import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
 import { Client } from 'pg'
 import { type DialWay, dial, HandshakeFailed } from './dial.ts'
 import { PgError, sqlstate } from './errors.ts'
@@ -19,6 +20,8 @@ export interface PgConnection {
   readonly client: Client
   readonly at: PgHost
   readonly encrypted: boolean
+  /** `TLSv1.3`, `TLSv1.2`, or `none` */
+  readonly protocol: string
   /** Parameters the server reported by itself. */
   readonly reported: ReadonlyMap<string, string>
   /** In plain text over a network although the mode would have liked TLS. */
@@ -187,6 +190,7 @@ async function openWay(
     client,
     at,
     encrypted,
+    protocol: socket instanceof TLSSocket ? (socket.getProtocol() ?? 'none') : 'none',
     reported,
     exposed:
       !encrypted && !staysOnMachine(at.host) && (target.sslmode === 'prefer' || target.sslmode === 'allow'),

@@ -55,9 +55,11 @@ export interface Db extends Queryable {
   /**
    * For lists, exports and reports: reads from a standby that shows everything this process has written, else from the primary.
    * Never for sessions, tokens, codes, limits, locks, tasks, cache or messages.
-   * @param after also everything up to this position, e.g. of the caller's last write through another process
+   * @param after everything up to this position instead, e.g. of the last write of who asks, through whichever process
    */
   replica(after?: string): Pick<Queryable, 't' | 'rows' | 'first'>
+  /** True when there are standbys, so that it is of use to remember positions. */
+  hasReplicas(): boolean
   /** Position of everything written so far, to be handed to `replica` elsewhere; one statement. */
   position(): Promise<string>
   close(): Promise<void>
@@ -112,6 +114,7 @@ export function createDb(options: { pool: PgPool; schema: string; log: Log; repl
       }
     },
     replica: after => queryable(replicas?.reader(after) ?? pool, kysely, t),
+    hasReplicas: () => replicas !== undefined && replicas.state().length > 0,
     async position() {
       const { rows } = await pool.query<{ position: string }>(
         'select pg_current_wal_insert_lsn() as position',
@@ -129,7 +132,7 @@ function noted(pool: PgPool, replicas: Replicas): PgPool {
       try {
         return await pool.query(text, values, settings)
       } finally {
-        if (!/^\s*select\b/i.test(text)) replicas.wrote()
+        if (!isRead(text)) replicas.wrote()
       }
     },
     async transaction(work) {
@@ -141,6 +144,11 @@ function noted(pool: PgPool, replicas: Replicas): PgPool {
     },
     close: () => pool.close(),
   }
+}
+
+/** A query, with or without named parts, none of which changes rows. */
+function isRead(text: string): boolean {
+  return /^\s*(?:select|with)\b/i.test(text) && !/\b(?:insert|update|delete|merge)\s/i.test(text)
 }
 
 function kyselyOn(statement: PgStatement): Kysely<unknown> {

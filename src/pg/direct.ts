@@ -9,6 +9,8 @@ import { runStatement, type StatementResult } from './statement.ts'
 import { describeTarget, type PgTarget } from './target.ts'
 
 export interface Direct {
+  /** Set where there is no direct connection and messages are asked for (polling.ts). */
+  readonly polls?: true
   /** Listens on a channel from now on, over reconnects. One handler per channel. */
   listen(channel: string, handle: (payload: string) => void): Promise<void>
   /** Called each time the connection is up with all its LISTENs in place, first for the current one if it is up. */

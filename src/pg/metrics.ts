@@ -84,9 +84,15 @@ function ofPool(registry: Registry, parts: DatabaseMetrics, gauge: Add, counter:
   histogram(registry, 'db_pool_acquire_seconds', 'Wait for a connection', ['lane'], () =>
     lanes.map(lane => ({ labels: { lane }, durations: figures.lanes[lane].acquire })),
   )
-  histogram(registry, 'db_query_seconds', 'Statements of the pool', [], () => [
-    { labels: {}, durations: figures.statements },
-  ])
+  histogram(registry, 'db_query_seconds', 'Statements of the pool, by verb and first table', ['name'], () =>
+    [...figures.statements].map(([name, durations]) => ({ labels: { name }, durations })),
+  )
+  // TLS 1.2 without it is refused, and 1.3 has it built in.
+  gauge('db_tls', '1 for what the last connection spoke', ['protocol', 'ems'], () =>
+    figures.tls === undefined
+      ? []
+      : [{ labels: { protocol: figures.tls, ems: figures.tls === 'none' ? 'false' : 'true' }, value: 1 }],
+  )
   if (admission !== undefined)
     gauge(
       'db_connection_budget',

@@ -7,6 +7,7 @@ import { errorText, type Log } from '../log.ts'
 import { openConnection } from './client.ts'
 import { isLockTimeout, sqlstate, sqlstates } from './errors.ts'
 import { lockKey } from './lock-key.ts'
+import { sessionLock, transactionLock } from './migrate-lock.ts'
 import { checksum, type Migration, quoteName } from './migrations.ts'
 import { splitSql } from './split-sql.ts'
 import { describeTarget, type PgTarget } from './target.ts'
@@ -38,7 +39,7 @@ export class MigrationError extends Error {
 }
 
 export interface MigrateOptions {
-  /** The database itself, not a transaction pooler. */
+  /** The database itself, not a transaction pooler (but see `withoutSession`). */
   target: PgTarget
   /** Our schema, unquoted; created when missing and permitted. */
   schema: string
@@ -49,6 +50,8 @@ export interface MigrateOptions {
   mode: 'apply' | 'check'
   /** Text for further placeholders `:name` in the files, beside `:schema` and `:pgboss`. */
   placeholders?: Record<string, string>
+  /** `target` is a transaction pooler, and there is no other way: nothing is kept in the session. */
+  withoutSession?: boolean
   /** Called once when another process is found migrating. */
   onWait?: () => void
 }
@@ -143,33 +146,29 @@ export function pending(
 async function applyUnderLock(client: Client, options: MigrateOptions): Promise<number[]> {
   const { schema, log } = options
   const key = lockKey(schema, 'migrate')
+  const lock =
+    options.withoutSession === true ? await transactionLock(options.target, key) : sessionLock(client, key)
   let told = false
-  for (;;) {
-    const { rows } = await client.query<{ locked: boolean }>(
-      'select pg_try_advisory_lock($1::bigint) as locked',
-      [key],
-    )
-    if (rows[0]?.locked === true) break
-    if (!told) {
-      told = true
-      log.info('waiting for another process that migrates the database')
-      options.onWait?.()
-    }
-    await sleep(200 + Math.random() * 100)
-    if (pending(options, await readApplied(client, schema)).length === 0) return []
-  }
   try {
-    // Should this process die in a long statement, the server notices and ends it, so that another can go on.
-    await client.query("set client_connection_check_interval = '1s'").catch(() => {})
+    while (!(await lock.tryTake())) {
+      if (!told) {
+        told = true
+        log.info('waiting for another process that migrates the database')
+        options.onWait?.()
+      }
+      await sleep(200 + Math.random() * 100)
+      if (pending(options, await readApplied(client, schema)).length === 0) return []
+    }
     await createTable(client, schema)
     const missing = pending(options, await readApplied(client, schema))
     for (const migration of missing) {
+      await lock.check()
       log.info('applying migration', { migration: migrationTitle(migration) })
       await apply(client, migration, options)
     }
     return missing.map(migration => migration.id)
   } finally {
-    await client.query('select pg_advisory_unlock($1::bigint)', [key]).catch(() => {})
+    await lock.release()
   }
 }
 

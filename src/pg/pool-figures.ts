@@ -1,6 +1,7 @@
 // What a pool has done since it was made, for metrics: counters and two histograms with buckets of their own, so that a statement
 // pays an addition and nothing more.
 import { type Lane, lanes } from './lane.ts'
+import { statementName } from './statement-name.ts'
 
 /** Upper bounds in seconds; what is longer is counted in a last, open bucket. */
 export const acquireBounds = [0.001, 0.005, 0.025, 0.1, 0.5, 1, 5] as const
@@ -25,7 +26,10 @@ export interface LaneFigures {
 
 export interface PoolFigures {
   readonly lanes: Record<Lane, LaneFigures>
-  readonly statements: Durations
+  /** by name (`statementName`); at most 150, what comes later is `other` */
+  readonly statements: Map<string, Durations>
+  /** of the last connection: `TLSv1.3`, `TLSv1.2`, or `none` */
+  tls: string | undefined
   /** connections opened, and attempts that failed */
   opened: number
   openFailures: number
@@ -36,11 +40,25 @@ export interface PoolFigures {
 export function createFigures(): PoolFigures {
   const lane = (): LaneFigures => ({ acquire: createDurations(acquireBounds), timeouts: 0, refused: 0 })
   const byLane = Object.fromEntries(lanes.map(name => [name, lane()])) as Record<Lane, LaneFigures>
-  return { lanes: byLane, statements: createDurations(statementBounds), opened: 0, openFailures: 0, lost: 0 }
+  return { lanes: byLane, statements: new Map(), tls: undefined, opened: 0, openFailures: 0, lost: 0 }
 }
 
 export function createDurations(bounds: readonly number[]): Durations {
   return { bounds, counts: Array.from({ length: bounds.length + 1 }, () => 0), count: 0, sumSeconds: 0 }
+}
+
+const maxNames = 150
+
+/** @param ms how long the statement took */
+export function addStatement({ statements }: PoolFigures, text: string, ms: number): void {
+  const own = statementName(text)
+  const name = statements.has(own) || statements.size < maxNames - 1 ? own : 'other'
+  let durations = statements.get(name)
+  if (durations === undefined) {
+    durations = createDurations(statementBounds)
+    statements.set(name, durations)
+  }
+  addDuration(durations, ms)
 }
 
 /** @param ms how long it took */

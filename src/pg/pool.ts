@@ -4,7 +4,7 @@ import { errorText, type Log } from '../log.ts'
 import { type BadHosts, openConnection, type PgConnection } from './client.ts'
 import { isConnectionLoss, PgError } from './errors.ts'
 import { currentLane } from './lane.ts'
-import { addDuration, createFigures, type PoolFigures } from './pool-figures.ts'
+import { addStatement, createFigures, type PoolFigures } from './pool-figures.ts'
 import { createMembers, type Member, type PoolState } from './pool-members.ts'
 import { runTransaction } from './pool-transaction.ts'
 import { runStatement } from './statement.ts'
@@ -111,6 +111,7 @@ export function createPool(options: PoolOptions): WatchedPool {
       log.info('database credentials changed, connecting again', { target: describeTarget(again) })
       return connect(again)
     })
+    figures.tls = connection.protocol
     if (connection.exposed && !warned) {
       warned = true
       const text = 'PostgreSQL is used in plain text over a network; set AUTHENTIK_POSTGRESQL__SSLMODE'
@@ -140,7 +141,7 @@ export function createPool(options: PoolOptions): WatchedPool {
       throw new ConnectionLost('database_unavailable', why, { cause: error })
     } finally {
       const tookMs = performance.now() - began
-      addDuration(figures.statements, tookMs)
+      addStatement(figures, text, tookMs)
       if (slowMs > 0 && tookMs > slowMs)
         log.info('slow statement', { ms: Math.round(tookMs), statement: brief(text) })
     }

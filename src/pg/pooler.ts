@@ -21,7 +21,7 @@ export interface PoolerVerdict {
   evidence: string
 }
 
-export const poolerSettings = ['auto', 'none', 'session', 'transaction'] as const
+export const poolerSettings = ['auto', 'none', 'session', 'transaction', 'transaction-only'] as const
 export type PoolerSetting = (typeof poolerSettings)[number]
 
 const rounds = 6
@@ -115,7 +115,8 @@ export interface EndpointVerdicts {
 
 /**
  * Makes sure that the direct connection can keep what it must keep, before anything relies on it.
- * @param setting `auto` looks; anything else is believed of `main`, and `transaction` still looks at `direct`
+ * @param setting `auto` looks; anything else is believed of `main`, and `transaction` still looks at `direct`. `transaction-only`
+ * says that there is no direct connection, which is then not asked for
  * @throws PgError `database_refused`, one line that names the setting to change
  */
 export async function checkPooler(options: {
@@ -126,7 +127,9 @@ export async function checkPooler(options: {
   const { main, direct, setting } = options
   if (setting === 'none' || setting === 'session') return { main: undefined, direct: undefined }
   const same = samePlace(main, direct)
-  const judged = setting === 'auto' ? await probePooler(main) : undefined
+  const alone = setting === 'transaction-only'
+  if (alone && !same) throw new PgError('database_refused', contradiction(direct))
+  const judged = setting === 'auto' || alone ? await probePooler(main) : undefined
   const verdict = judged ?? { kind: 'transaction' as const, evidence: 'AUTHENTIK_POSTGRESQL__POOLER says so' }
   if (verdict.kind === 'statement') {
     throw new PgError(
@@ -134,6 +137,7 @@ export async function checkPooler(options: {
       `${describeTarget(main)} is a pooler in statement mode (${verdict.evidence}); Postern needs transactions. Set the pooler to transaction mode.`,
     )
   }
+  if (alone) return { main: verdict, direct: undefined }
   if (same && !keepsSessions(verdict)) throw new PgError('database_refused', needsDirect(main, verdict))
   if (same) return { main: verdict, direct: undefined }
   const behind = await probePooler(direct)
@@ -151,6 +155,10 @@ export function keepsSessions(verdict: PoolerVerdict): boolean {
   return verdict.kind === 'none' || verdict.kind === 'session'
 }
 
+function contradiction(direct: PgTarget): string {
+  return `AUTHENTIK_POSTGRESQL__POOLER=transaction-only says that there is no way but the pooler, and AUTHENTIK_POSTGRESQL__DIRECT__HOST names ${describeTarget(direct)}. Set AUTHENTIK_POSTGRESQL__POOLER=transaction to use it, or remove the DIRECT settings.`
+}
+
 function needsDirect(main: PgTarget, verdict: PoolerVerdict): string {
   const what =
     verdict.kind === 'unclear'
@@ -158,5 +166,5 @@ function needsDirect(main: PgTarget, verdict: PoolerVerdict): string {
       : `${describeTarget(main)} is a transaction pooler (${verdict.evidence})`
   const session =
     verdict.kind === 'unclear' ? ', or AUTHENTIK_POSTGRESQL__POOLER=session if it does keep them' : ''
-  return `${what}: messages between processes and migrations would silently fail there. Set AUTHENTIK_POSTGRESQL__DIRECT__HOST to the database itself${session}.`
+  return `${what}: messages between processes and migrations would silently fail there. Set AUTHENTIK_POSTGRESQL__DIRECT__HOST to the database itself${session}. Where nothing but the pooler can be reached, AUTHENTIK_POSTGRESQL__POOLER=transaction-only makes do with asking for messages.`
 }

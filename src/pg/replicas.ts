@@ -16,17 +16,21 @@ export interface ReplicaState {
 export interface Replicas {
   /**
    * Where to read now: a standby that has everything, else the primary.
-   * @param after position (`Db.position`) of a write of the caller in another process
+   * @param after position (`Db.position`) of the last write of who asks; without it, everything this process has written
    */
   reader(after?: string): Pick<PgStatement, 'query'>
   /** This process has written. */
   wrote(): void
   state(): ReplicaState[]
+  /** These standbys from now on; those that were there already keep their connections. @returns how many came and went */
+  retarget(targets: (() => PgTarget)[]): { added: number; removed: number }
   close(): Promise<void>
 }
 
 interface Replica {
   pool: WatchedPool
+  /** where it is, read anew for every connection */
+  read: () => PgTarget
   target: string
   replayed: bigint | undefined
   lagMs: number | undefined
@@ -58,19 +62,8 @@ export function createReplicas(options: {
 }): Replicas {
   const { primary, log } = options
   const pollMs = options.pollMs ?? 1000
-  const replicas: Replica[] = options.targets.map(target => ({
-    pool: createPool({
-      target,
-      max: options.max ?? 4,
-      applicationName: options.applicationName,
-      log,
-      acquireTimeoutMs: 2000,
-    }),
-    target: describeTarget(target()),
-    replayed: undefined,
-    lagMs: undefined,
-    trouble: false,
-  }))
+  let replicas: Replica[] = options.targets.map(create)
+  let leaving: Promise<unknown> = Promise.resolve()
   let samples: Sample[] = []
   let wroteAt = -Infinity
   let usedAt = -Infinity
@@ -78,6 +71,24 @@ export function createReplicas(options: {
   let timer: NodeJS.Timeout | undefined
   let polling: Promise<void> | undefined
   let closed = false
+
+  function create(read: () => PgTarget): Replica {
+    const replica: Replica = {
+      pool: createPool({
+        target: () => replica.read(),
+        max: options.max ?? 4,
+        applicationName: options.applicationName,
+        log,
+        acquireTimeoutMs: 2000,
+      }),
+      read,
+      target: describeTarget(read()),
+      replayed: undefined,
+      lagMs: undefined,
+      trouble: false,
+    }
+    return replica
+  }
 
   function schedule(inMs: number): void {
     if (closed || timer !== undefined || polling !== undefined) return
@@ -139,11 +150,11 @@ export function createReplicas(options: {
   }
 
   /** The answer of the last look counts, grown old by the time since then. */
-  function isEligible(replica: Replica, after: bigint): boolean {
+  function isEligible(replica: Replica, after: bigint | undefined): boolean {
     const newest = newestReplayed(replica)
     if (newest === undefined || replica.replayed === undefined) return false
     if (performance.now() - newest.at > longestLagMs + pollMs) return false
-    return newest.at >= wroteAt && replica.replayed >= after
+    return after === undefined ? newest.at >= wroteAt : replica.replayed >= after
   }
 
   return {
@@ -151,7 +162,7 @@ export function createReplicas(options: {
       if (replicas.length === 0 || closed) return primary
       usedAt = performance.now()
       schedule(0)
-      const needed = after === undefined ? 0n : toNumber(after)
+      const needed = after === undefined ? undefined : toNumber(after)
       const able = replicas.filter(replica => isEligible(replica, needed))
       const replica = able[turn++ % Math.max(1, able.length)]
       return replica === undefined ? primary : orPrimary(replica, primary)
@@ -165,11 +176,27 @@ export function createReplicas(options: {
         lagSeconds: replica.lagMs === undefined ? undefined : replica.lagMs / 1000,
         eligible: isEligible(replica, 0n),
       })),
+    retarget(targets) {
+      if (closed) return { added: 0, removed: 0 }
+      const before = replicas
+      replicas = targets.map(read => {
+        const known = before.find(replica => replica.target === describeTarget(read()))
+        if (known === undefined) return create(read)
+        known.read = read
+        return known
+      })
+      const gone = before.filter(replica => !replicas.includes(replica))
+      leaving = Promise.all([leaving, ...gone.map(replica => replica.pool.close())])
+      return {
+        added: replicas.filter(replica => !before.includes(replica)).length,
+        removed: gone.length,
+      }
+    },
     async close() {
       closed = true
       clearTimeout(timer)
       await polling
-      await Promise.all(replicas.map(replica => replica.pool.close()))
+      await Promise.all([leaving, ...replicas.map(replica => replica.pool.close())])
     },
   }
 }

@@ -2,6 +2,7 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { PgTarget } from '../../src/pg/target.ts'
+import { directOf } from '../pg/straight.ts'
 
 export interface Gate {
   port: number
@@ -14,7 +15,7 @@ export interface Gate {
 
 /** A gate that is closed at first, on a port of its own. */
 export async function createGate(t: TestContext, target: PgTarget): Promise<Gate> {
-  const [behind] = target.hosts
+  const [behind] = directOf(target).hosts
   if (behind === undefined) throw new Error('a target without hosts')
   const sockets = new Set<Socket>()
   const server = createServer(socket => {

@@ -17,8 +17,8 @@ import { eventually } from './eventually.ts'
 import { startProcess } from './process.ts'
 
 test('the share of a process follows how many others are alive, with one statement at start and none later', async t => {
-  const { target, db, countStatements } = await testDatabase(t)
-  const options = { target: target(), schema: 'public', role: 'server' as const, log: silentLog }
+  const { target, directTarget, db, countStatements } = await testDatabase(t)
+  const options = { target: directTarget(), schema: 'public', role: 'server' as const, log: silentLog }
   const statements = await countStatements(async () => {
     assert.deepEqual((await admit(options)).budget().processes, 1)
   })

@@ -60,11 +60,15 @@ test('writing the same keys again and again stays in their pages', async t => {
     return { heap: Number(row?.heap), index: Number(row?.index) }
   }
   await rounds(2)
-  const before = await pages()
-  await rounds(40)
-  const after = await pages()
-  t.diagnostic(JSON.stringify({ before, after }))
-  // 4,000 row versions would fill 60 pages and more if each found a place of its own.
-  assert.ok(after.heap <= before.heap + 10, JSON.stringify({ before, after }))
-  assert.ok(after.index <= before.index + 2, JSON.stringify({ before, after }))
+  // 6,000 row versions would fill 90 pages and 25 of the index if each found a place of its own. A transaction in another database can
+  // keep old versions for as long as it takes, so it may need more than one attempt; a table that is not made for this never stays.
+  const grown: string[] = []
+  for (let attempt = 0; attempt < 30; attempt++) {
+    const before = await pages()
+    await rounds(40)
+    const after = await pages()
+    grown.push(JSON.stringify({ before, after }))
+    if (after.heap <= before.heap + 10 && after.index <= before.index + 2) return
+  }
+  assert.fail(grown.join())
 })

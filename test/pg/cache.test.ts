@@ -59,7 +59,7 @@ test('who waits for a maker that is too slow makes the value as well', async t =
   const began = performance.now()
   assert.equal(await b.get('slow', 'one', { ttlMs: 60_000, load: async () => 'mine' }), 'mine')
   const waited = performance.now() - began
-  assert.ok(waited >= 200 && waited < 2000, `${waited}`)
+  assert.ok(waited >= 200 && waited < 20_000, `${waited}`)
   release.resolve('late')
   assert.equal(await slow, 'late')
 })
@@ -111,6 +111,49 @@ test('a value near its soft end is made anew early, by chance', async t => {
   luck = 1 // -ln(0): as early as can be
   await a.get('n', 'k', use)
   assert.equal(state.loads, 2)
+})
+
+test('what is asked for in one turn is read with one statement, and made with two more', async t => {
+  const {
+    database,
+    caches: [a, b],
+  } = await caches(t, 2)
+  const keys = Array.from({ length: 60 }, (_, at) => `key ${at}`)
+  const all = (cache: typeof a, load: (key: string) => Promise<string>) =>
+    Promise.all(keys.map(key => cache.get('n', key, { ttlMs: 60_000, load: () => load(key) })))
+  for (const cache of [a, b]) await cache.get('n', 'another', { ttlMs: 60_000, load: async () => '' })
+  const made = await database.countStatements(async () => {
+    assert.deepEqual(
+      await all(a, async key => `of ${key}`),
+      keys.map(key => `of ${key}`),
+    )
+  })
+  assert.ok(made.length <= 4, `${made.length} statements: a read, a claim, a write or two`)
+  const read = await database.countStatements(async () => {
+    assert.deepEqual(
+      await all(b, async () => 'not asked'),
+      keys.map(key => `of ${key}`),
+    )
+  })
+  assert.equal(read.length, 1)
+  assert.equal(b.figures.loads, 0)
+})
+
+test('two processes that write the same keys in another order do not wait for each other in a circle', async t => {
+  const {
+    database,
+    caches: [a, b],
+  } = await caches(t, 2)
+  const keys = Array.from({ length: 100 }, (_, at) => `key ${at}`)
+  const use = { ttlMs: 60_000, memory: false, load: async () => 'made' }
+  for (let round = 0; round < 10; round++) {
+    await Promise.all([
+      ...keys.map(key => a.get('n', key, use)),
+      ...keys.toReversed().map(key => b.get('n', key, use)),
+    ])
+    await database.db.count(sql`update cache_entries set soft_at = now() - interval '1 s'`)
+  }
+  assert.deepEqual([a.figures.errors, b.figures.errors], [0, 0])
 })
 
 test('an invalidated namespace is forgotten everywhere at once, others stay', async t => {

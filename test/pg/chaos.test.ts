@@ -61,7 +61,12 @@ function alive(pid: number): boolean {
 }
 
 /** Writes numbers until told to end; knows which were acknowledged. */
-function writer(process: Awaited<ReturnType<typeof startProcess>>, from: number, step: number) {
+function writer(
+  t: TestContext,
+  process: Awaited<ReturnType<typeof startProcess>>,
+  from: number,
+  step: number,
+) {
   const acknowledged: number[] = []
   const unexpected: unknown[] = []
   let stop = false
@@ -79,14 +84,16 @@ function writer(process: Awaited<ReturnType<typeof startProcess>>, from: number,
       }
     }
   })()
-  return {
-    acknowledged,
-    unexpected,
-    async end() {
-      stop = true
-      await run
-    },
+  const end = async () => {
+    stop = true
+    await run
   }
+  // A test that fails must not write for ever.
+  t.after(async () => {
+    await end()
+    await process.close()
+  })
+  return { acknowledged, unexpected, end }
 }
 
 async function factsAreWhole(process: Awaited<ReturnType<typeof startProcess>>, acknowledged: number[]) {
@@ -111,7 +118,7 @@ test('every backend ended again and again: processes go on, nothing acknowledged
   const heard: unknown[] = []
   b.bus.subscribe('n', body => heard.push(body.n))
   const lease = await a.leases.acquire('work', { ttlMs: 60_000 })
-  const writers = [writer(a, 1, 2), writer(b, 2, 2)]
+  const writers = [writer(t, a, 1, 2), writer(t, b, 2, 2)]
   const { client } = await openConnection(adminTarget(), { applicationName: 'chaos' })
   for (let round = 0; round < 8; round++) {
     const before = writers.reduce((sum, one) => sum + one.acknowledged.length, 0)
@@ -145,7 +152,7 @@ test('PostgreSQL stopped and started: processes go on within five seconds', asyn
   const a = await startProcess(server.target, 'a')
   const b = await startProcess(server.target, 'b')
   await a.db.rows(sql`create table facts (id int, part text)`)
-  const one = writer(a, 1, 1)
+  const one = writer(t, a, 1, 1)
   await eventually(() => one.acknowledged.length > 20)
   await server.stop()
   await assert.rejects(b.db.rows(sql`select 1`), isUnavailable)
@@ -168,7 +175,7 @@ test('the postmaster killed: what is unlogged is gone, what counts is there, and
   const cache = createCache({ db: a.db, bus: a.bus, log: silentLog })
   const other = createCache({ db: b.db, bus: b.bus, log: silentLog })
   await a.db.rows(sql`create table facts (id int, part text)`)
-  const one = writer(a, 1, 1)
+  const one = writer(t, a, 1, 1)
   await eventually(() => one.acknowledged.length > 20)
   const lease = await a.leases.acquire('work', { ttlMs: 60_000 })
   let loads = 0
@@ -207,12 +214,12 @@ test('the postmaster killed: what is unlogged is gone, what counts is there, and
 test('a pooler killed and started again: statements go on within five seconds', {
   skip: withoutPgBouncer,
 }, async t => {
-  const { target } = await testDatabase(t)
+  const { directTarget: target } = await testDatabase(t)
   const bouncer = await startPgBouncer(target(), { mode: 'transaction' })
   t.after(() => bouncer.stop())
   const a = await startProcess(bouncer.target, 'a', { direct: target })
   await a.db.rows(sql`create table facts (id int, part text)`)
-  const one = writer(a, 1, 1)
+  const one = writer(t, a, 1, 1)
   await eventually(() => one.acknowledged.length > 20)
   await bouncer.kill()
   await assert.rejects(a.db.rows(sql`select 1`), isUnavailable)

@@ -48,7 +48,7 @@ async function asAdmin(t: TestContext, target: PgTarget) {
 }
 
 test('of a healthy database it says so, in one line per check, and leaves nothing behind', async t => {
-  const { target, db } = await testDatabase(t)
+  const { directTarget: target, db } = await testDatabase(t)
   const before = await db.first(
     sql<{ n: string }>`select count(*) as n from pg_stat_activity where datname = current_database()`,
   )
@@ -81,7 +81,7 @@ test('of a healthy database it says so, in one line per check, and leaves nothin
 })
 
 test('an empty database lacks migrations; the plan names them and that nothing in use is locked', async t => {
-  const { target } = await testDatabase(t, { migrated: false })
+  const { directTarget: target } = await testDatabase(t, { migrated: false })
   const found = await findings(target())
   assert.equal(found.migrations?.[0]?.level, 'warning')
   assert.match(found.migrations?.[0]?.text ?? '', /^missing: 0001_platform, 0002_core/)
@@ -91,7 +91,7 @@ test('an empty database lacks migrations; the plan names them and that nothing i
 })
 
 test('the plan agrees with the locks PostgreSQL really takes', async t => {
-  const { target, db } = await testDatabase(t)
+  const { directTarget: target, db } = await testDatabase(t)
   const text = `
     alter table :schema.sessions add column extra int;
     create index sessions_extra on :schema.sessions (extra);
@@ -142,7 +142,7 @@ test('the plan agrees with the locks PostgreSQL really takes', async t => {
 })
 
 test('each trouble is seen, with what to do', async t => {
-  const { target, adminTarget, db } = await testDatabase(t)
+  const { directTarget: target, adminTarget, db } = await testDatabase(t)
   const admin = await asAdmin(t, adminTarget())
   const name = target().database
 
@@ -183,7 +183,7 @@ test('each trouble is seen, with what to do', async t => {
 })
 
 test('the arithmetic of connections counts living processes and names versions that differ', async t => {
-  const { target, db } = await testDatabase(t)
+  const { directTarget: target, db } = await testDatabase(t)
   const process = await startProcess(target, 'a', { intervalMs: 100 })
   t.after(() => process.close())
   await process.beat.now()
@@ -202,7 +202,7 @@ test('the arithmetic of connections counts living processes and names versions t
 test('behind a transaction pooler it finds that messages and locks need the database itself', {
   skip: withoutPgBouncer,
 }, async t => {
-  const { target } = await testDatabase(t)
+  const { directTarget: target } = await testDatabase(t)
   const bouncer = await startPgBouncer(target(), { mode: 'transaction' })
   t.after(() => bouncer.stop())
   const wrong = await findings(bouncer.target())
@@ -217,7 +217,7 @@ test('behind a transaction pooler it finds that messages and locks need the data
 })
 
 test('the command prints one line per finding or JSON, names leftover Redis settings, and its exit code tells of errors', async t => {
-  const { target } = await testDatabase(t)
+  const { directTarget: target } = await testDatabase(t)
   const to = target()
   const env = {
     AUTHENTIK_POSTGRESQL__HOST: to.hosts[0]?.host ?? '',

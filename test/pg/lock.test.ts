@@ -175,7 +175,7 @@ test('a release wakes those who wait, long before the time is over', async t => 
 })
 
 test('who waits makes no statement meanwhile, and stops when told to', async t => {
-  const { target, db, countStatements } = await testDatabase(t)
+  const { directTarget: target, db, countStatements } = await testDatabase(t)
   const process = await startProcess(target, 'p', { intervalMs: 10_000 })
   t.after(() => process.close())
   const lease = await process.leases.acquire('work', { ttlMs: 30_000 })

@@ -30,7 +30,7 @@ const second: Migration = {
 
 function optionsFor(database: TestDatabase, more: Partial<MigrateOptions> = {}): MigrateOptions {
   return {
-    target: database.target(),
+    target: database.directTarget(),
     schema: 'public',
     migrations: [first, second],
     appVersion: '1.0.0',
@@ -112,7 +112,7 @@ test('a killed migrator is succeeded within seconds by one that waits, whatever 
   const script = join(import.meta.dirname, 'migrate-process.ts')
   const child = spawn(
     process.execPath,
-    [script, JSON.stringify({ target: database.target(), migrations: [slow] })],
+    [script, JSON.stringify({ target: database.directTarget(), migrations: [slow] })],
     {
       stdio: 'ignore',
     },
@@ -165,10 +165,10 @@ test('check only says what is missing', async t => {
 test('a role without the right to create is told so, and may use a database that is already migrated', async t => {
   const database = await testDatabase(t, { migrated: false })
   const { client } = await openConnection(database.adminTarget(), { applicationName: 'admin' })
-  const limited = `limited_${database.target().database}`
+  const limited = `limited_${database.directTarget().database}`
   try {
     await client.query(`create role ${limited} login password 'limited'`)
-    const target = { ...database.target(), user: limited, password: 'limited' }
+    const target = { ...database.directTarget(), user: limited, password: 'limited' }
     await failure(
       optionsFor(database, { target }),
       'not_permitted',
@@ -185,7 +185,7 @@ test('a role without the right to create is told so, and may use a database that
 
 test('a database of another encoding is refused with the way to make the right one', async t => {
   const database = await testDatabase(t, { migrated: false })
-  const name = `${database.target().database}_latin1`
+  const name = `${database.directTarget().database}_latin1`
   const admin = await openConnection(database.adminTarget(), { applicationName: 'admin' })
   try {
     await admin.client.query(

@@ -25,20 +25,29 @@ export interface PgBouncer {
   stop(): Promise<void>
 }
 
-/** Starts a pooler whose backends lead to `target` (a unix socket). */
-export async function startPgBouncer(
-  target: PgTarget,
-  options: { mode: 'session' | 'transaction' | 'statement'; poolSize?: number; roundRobin?: boolean },
-): Promise<PgBouncer> {
+export interface BouncerOptions {
+  mode: 'session' | 'transaction' | 'statement'
+  poolSize?: number
+  roundRobin?: boolean
+  /** `target` is a superuser's: every role of the server may come in with its own password, and `target` may ask the console */
+  everybody?: boolean
+  /** roles whose passwords it need not ask the server for */
+  known?: { user: string; password: string }[]
+}
+
+/** Starts a pooler whose backends lead to the server of `target` (a unix socket). */
+export async function startPgBouncer(target: PgTarget, options: BouncerOptions): Promise<PgBouncer> {
   const dir = await mkdtemp(join(tmpdir(), 'postern-bouncer-'))
   const port = await freePort()
   const at = target.hosts[0] ?? { host: '', port: 0 }
-  const database = `host=${at.host} port=${at.port} user=${target.user} password=${target.password}`
+  const everybody = options.everybody === true
+  const login = everybody ? `auth_user=${target.user}` : `user=${target.user} password=${target.password}`
+  const database = `host=${at.host} port=${at.port} ${login}`
   const settings = {
     listen_addr: '127.0.0.1',
     listen_port: port,
     unix_socket_dir: '',
-    auth_type: 'plain',
+    auth_type: everybody ? 'scram-sha-256' : 'plain',
     auth_file: join(dir, 'users.txt'),
     pool_mode: options.mode,
     default_pool_size: options.poolSize ?? 5,
@@ -46,20 +55,23 @@ export async function startPgBouncer(
     logfile: join(dir, 'pgbouncer.log'),
     pidfile: join(dir, 'pgbouncer.pid'),
     server_login_retry: 1,
+    ...(everybody ? { admin_users: target.user, max_client_conn: 1000, server_idle_timeout: 3 } : {}),
   }
   const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}`)
   await writeFile(
     join(dir, 'pgbouncer.ini'),
     `[databases]\n* = ${database}\n[pgbouncer]\n${lines.join('\n')}\n`,
   )
-  await writeFile(join(dir, 'users.txt'), `"${target.user}" "${target.password}"\n`)
+  const known = [target, ...(options.known ?? [])].map(({ user, password }) => `"${user}" "${password}"\n`)
+  await writeFile(join(dir, 'users.txt'), known.join(''))
   await chmod(dir, 0o777)
   const through = (): PgTarget => ({ ...target, hosts: [{ host: '127.0.0.1', port }] })
   let child: ChildProcess | undefined
   const start = async () => {
     // It refuses to run as root, and reaches the socket of the server as the server's own user.
     const user = process.getuid?.() === 0 ? ['-u', 'postgres'] : []
-    child = spawn(program, ['-q', ...user, join(dir, 'pgbouncer.ini')], { stdio: 'ignore' })
+    const args = ['--pdeathsig', 'KILL', '--', program, '-q', ...user, join(dir, 'pgbouncer.ini')]
+    child = spawn('/usr/bin/setpriv', args, { stdio: 'ignore' })
     await eventually(async () => {
       const connection = await openConnection(through(), { applicationName: 'waiting' }).catch(
         () => undefined,

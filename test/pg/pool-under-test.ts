@@ -7,7 +7,7 @@ import { createPool, type PoolOptions } from '../../src/pg/pool.ts'
 import { testDatabase } from '../postgres.ts'
 
 export async function poolOf(t: TestContext, options: Partial<PoolOptions> = {}) {
-  const { target, adminTarget } = await testDatabase(t, { migrated: false })
+  const { directTarget: target, adminTarget } = await testDatabase(t, { migrated: false })
   const pool = createPool({ target, max: 3, applicationName: 'pool under test', log: silentLog, ...options })
   const admin = createPool({ target: adminTarget, max: 1, applicationName: 'admin', log: silentLog })
   t.after(async () => {

@@ -11,9 +11,9 @@ type Mode = Parameters<typeof startPgBouncer>[1]
 
 async function behind(t: TestContext, options: Mode) {
   const database = await testDatabase(t, { migrated: false })
-  const bouncer = await startPgBouncer(database.target(), options)
+  const bouncer = await startPgBouncer(database.directTarget(), options)
   t.after(() => bouncer.stop())
-  return { database, bouncer, main: bouncer.target(), direct: database.target() }
+  return { database, bouncer, main: bouncer.target(), direct: database.directTarget() }
 }
 
 async function refusal(main: PgTarget, direct: PgTarget, setting: PoolerSetting = 'auto'): Promise<string> {
@@ -27,7 +27,7 @@ async function refusal(main: PgTarget, direct: PgTarget, setting: PoolerSetting 
 }
 
 test('the database itself is known by one statement on one connection, in less than 50 ms', async t => {
-  const { target, countStatements } = await testDatabase(t, { migrated: false })
+  const { directTarget: target, countStatements } = await testDatabase(t, { migrated: false })
   const statements = await countStatements(async () => {
     assert.equal((await probePooler(target())).kind, 'none')
   })
@@ -57,7 +57,7 @@ for (const options of [
     for (let i = 0; i < 5; i++) assert.equal((await probePooler(main)).kind, 'transaction')
     assert.match(
       await refusal(main, main),
-      /transaction pooler .* Set AUTHENTIK_POSTGRESQL__DIRECT__HOST to the database itself\.$/,
+      /transaction pooler .* Set AUTHENTIK_POSTGRESQL__DIRECT__HOST to the database itself\. Where nothing but the pooler can be reached, AUTHENTIK_POSTGRESQL__POOLER=transaction-only/,
     )
     assert.match(
       await refusal(main, { ...main, user: main.user, connectTimeoutMs: 1 + main.connectTimeoutMs }),
@@ -92,7 +92,7 @@ test('a direct connection that leads to a transaction pooler is refused too, als
   skip: withoutPgBouncer,
 }, async t => {
   const { main, database, bouncer } = await behind(t, { mode: 'transaction' })
-  const second = await startPgBouncer(database.target(), { mode: 'transaction' })
+  const second = await startPgBouncer(database.directTarget(), { mode: 'transaction' })
   t.after(() => second.stop())
   assert.match(await refusal(main, second.target()), /the direct connection .* leads to a pooler as well/)
   assert.match(await refusal(main, second.target(), 'transaction'), /leads to a pooler as well/)
@@ -101,7 +101,7 @@ test('a direct connection that leads to a transaction pooler is refused too, als
 })
 
 test('what is said by the setting is believed without a look', async t => {
-  const { target, countStatements } = await testDatabase(t, { migrated: false })
+  const { directTarget: target, countStatements } = await testDatabase(t, { migrated: false })
   const statements = await countStatements(async () => {
     await checkPooler({ main: target(), direct: target(), setting: 'none' })
     await checkPooler({ main: target(), direct: target(), setting: 'session' })

@@ -6,8 +6,10 @@ import { createBus } from '../../src/pg/bus.ts'
 import { createDb } from '../../src/pg/db.ts'
 import { createDirect } from '../../src/pg/direct.ts'
 import { createLeases } from '../../src/pg/leases.ts'
+import { createPolling } from '../../src/pg/polling.ts'
 import { createPool } from '../../src/pg/pool.ts'
 import type { PgTarget } from '../../src/pg/target.ts'
+import { directOf } from './straight.ts'
 
 export type TestProcess = Awaited<ReturnType<typeof startProcess>>
 
@@ -21,14 +23,18 @@ export async function startProcess(
     withBus?: boolean
     /** where the direct connection leads; default: as `target` */
     direct?: () => PgTarget
+    /** nothing but a transaction pooler: messages are asked for */
+    polls?: boolean
   } = {},
 ) {
   const log = silentLog
   const node = { id: randomUUID(), name, kind: 'test', version: '0' }
   const pool = createPool({ target, max: 3, applicationName: `${name} pool`, log })
   const db = createDb({ pool, schema: 'public', log })
-  const direct = createDirect({
-    target: options.direct ?? target,
+  const open = options.polls === true ? createPolling : createDirect
+  const direct = open({
+    target: options.polls === true ? target : (options.direct ?? (() => directOf(target()))),
+    schema: 'public',
     applicationName: `${name} direct`,
     log,
     deadlineMs: 1000,
@@ -37,6 +43,7 @@ export async function startProcess(
   const beat = createBeat({ direct, schema: 'public', node, log, intervalMs: options.intervalMs ?? 100 })
   const bus = createBus({ direct, db, beat, log, resyncMs: options.resyncMs ?? 30_000 })
   const leases = createLeases({ db, beat, log, ...(options.withBus === false ? {} : { bus }) })
+  let closing: Promise<void> | undefined
   return {
     node,
     db,
@@ -44,12 +51,16 @@ export async function startProcess(
     beat,
     bus,
     leases,
-    async close() {
-      await leases.close()
-      await bus.close()
-      await beat.close()
-      await direct.close()
-      await db.close()
+    /** Safe to call twice. */
+    close() {
+      closing ??= (async () => {
+        await leases.close()
+        await bus.close()
+        await beat.close()
+        await direct.close()
+        await db.close()
+      })()
+      return closing
     },
     /** Ends all connections without a word, as a killed process does. */
     async kill() {

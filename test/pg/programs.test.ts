@@ -29,9 +29,9 @@ function environment(main: PgTarget, direct?: PgTarget): Record<string, string> 
 
 async function behindBouncer(t: TestContext) {
   const database = await testDatabase(t, { migrated: false })
-  const bouncer = await startPgBouncer(database.target(), { mode: 'transaction' })
+  const bouncer = await startPgBouncer(database.directTarget(), { mode: 'transaction' })
   t.after(() => bouncer.stop())
-  return { database, direct: database.target(), main: bouncer.target() }
+  return { database, direct: database.directTarget(), main: bouncer.target() }
 }
 
 test('the server refuses to start behind a transaction pooler alone, in one line, and has changed nothing', {
@@ -70,6 +70,15 @@ test('with the database itself named as well it starts, keeps nothing in a sessi
     /^authentik_db_connections\{application_name="postern\/server\/[^"]+\/direct",/m,
   ])
     assert.match(text, line)
+  const health = await fetch(`http://${metrics}/-/health/ready/`)
+  assert.equal(health.status, 200)
+  const { checks, facts } = (await health.json()) as Record<'checks' | 'facts', Record<string, string>>
+  for (const name of ['database', 'schema', 'bus', 'outpost_configuration'])
+    assert.equal(checks[name], 'ok', JSON.stringify(checks))
+  assert.match(
+    facts.connections ?? '',
+    /^max_connections \d+ - reserved \d+ = \d+, less 20 % reserve = \d+; shared by 1 processes, .* wanted 10, pool 10$/,
+  )
   const { rows } = await database.pool.query<{ locks: string }>(
     "select count(*) as locks from pg_locks where locktype = 'advisory'",
   )

@@ -49,12 +49,30 @@ const poolerText: Record<PoolerKind, string> = {
   unclear: 'a pooler of unknown mode',
 }
 
-/** @param same true when both lead to one endpoint */
-export async function checkPoolers(main: PgTarget, direct: PgTarget, same: boolean): Promise<Finding[]> {
+/**
+ * @param same true when both lead to one endpoint
+ * @param polls true when that is so on purpose, and messages are asked for
+ */
+export async function checkPoolers(
+  main: PgTarget,
+  direct: PgTarget,
+  same: boolean,
+  polls = false,
+): Promise<Finding[]> {
   const verdict = await probePooler(main)
   const text = `main: ${poolerText[verdict.kind]} (${verdict.evidence})`
   const direction = 'set AUTHENTIK_POSTGRESQL__DIRECT__HOST to the database itself'
   if (verdict.kind === 'statement') return [error('pooler', text, 'set the pooler to transaction mode')]
+  if (polls)
+    return [
+      keepsSessions(verdict)
+        ? warning(
+            'pooler',
+            `${text}, and yet messages are asked for four times a second`,
+            'set AUTHENTIK_POSTGRESQL__POOLER=auto',
+          )
+        : ok('pooler', `${text}; messages are asked for, four times a second`),
+    ]
   if (same) return [keepsSessions(verdict) ? ok('pooler', text) : error('pooler', text, direction)]
   const behind = await probePooler(direct)
   const second = `direct: ${poolerText[behind.kind]} (${behind.evidence})`

@@ -13,11 +13,15 @@ import { checkListen, checkLocks } from './sessions.ts'
 export interface Patient {
   main: PgTarget
   direct: PgTarget
+  /** there is nothing but a transaction pooler, and messages are asked for */
+  polls?: boolean
   /** read replicas */
   replicas: PgTarget[]
   schema: string
   migrations: Migration[]
   appVersion: string
+  /** how long a transaction must be open to be named; default five minutes */
+  longSeconds?: number
   /** settings that are set and do nothing, one line each */
   idleSettings: string[]
 }
@@ -46,16 +50,16 @@ export async function examine(patient: Patient): Promise<Finding[]> {
       ...(await attempt('version', () => checkServer(client))),
       ...checkTls(first, main),
       ...(same ? [] : checkTls(own, direct)),
-      ...(await attempt('pooler', () => checkPoolers(main, direct, same))),
+      ...(await attempt('pooler', () => checkPoolers(main, direct, same, patient.polls))),
       ...(await attempt('connections', () => checkConnections(client, schema))),
-      ...(await attempt('listen', () => checkListen(first, own))),
-      ...(await attempt('locks', () => checkLocks(main, direct))),
+      ...(patient.polls ? [] : await attempt('listen', () => checkListen(first, own))),
+      ...(await attempt('locks', () => checkLocks(main, patient.polls ? undefined : direct))),
       ...(await attempt('clock', () => checkClock(own))),
       ...(await attempt('migrations', () => checkMigrations(client, patient))),
       ...(await attempt('rights', () => checkRights(first.client, schema))),
       ...(await attempt('replication', () => checkReplication(client))),
       ...(await attempt('replicas', () => checkReplicas(client, patient.replicas))),
-      ...(await attempt('transactions', () => checkTransactions(client))),
+      ...(await attempt('transactions', () => checkTransactions(client, patient.longSeconds))),
       ...(await attempt('bloat', () => checkBloat(client, schema))),
       ...(await attempt('partitions', () => checkPartitions(client, schema))),
       ...settings,

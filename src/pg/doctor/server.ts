@@ -138,18 +138,24 @@ export async function checkReplication(client: Client): Promise<Finding[]> {
   return findings.length > 0 ? findings : [ok('replication', 'no standbys')]
 }
 
-/** Old snapshots keep vacuum from removing anything that died since, in every table. */
-export async function checkTransactions(client: Client): Promise<Finding[]> {
-  const { rows } = await client.query<{ who: string; minutes: number }>(`
+/**
+ * Old snapshots keep vacuum from removing anything that died since, in every table.
+ * @param seconds how old a transaction must be to be named
+ */
+export async function checkTransactions(client: Client, seconds = 300): Promise<Finding[]> {
+  const { rows } = await client.query<{ who: string; minutes: number }>(
+    `
     select concat('pid ', pid, ' (', usename, ', ', application_name, ', ', state, ')') as who,
            extract(epoch from now() - xact_start)::float8 / 60 as minutes
-    from pg_stat_activity where xact_start < now() - interval '5 minutes' and backend_type = 'client backend'
+    from pg_stat_activity where xact_start < now() - $1::float8 * interval '1 second' and backend_type = 'client backend'
     union all
     select concat('prepared transaction ', gid), extract(epoch from now() - prepared)::float8 / 60
-    from pg_prepared_xacts where prepared < now() - interval '5 minutes'
+    from pg_prepared_xacts where prepared < now() - $1::float8 * interval '1 second'
     union all
     select concat('replication slot ', slot_name, ' with xmin ', coalesce(xmin, catalog_xmin)), null
-    from pg_replication_slots where greatest(age(xmin), age(catalog_xmin)) > 1000000`)
+    from pg_replication_slots where greatest(age(xmin), age(catalog_xmin)) > 1000000`,
+    [seconds],
+  )
   const { rows: queue } = await client.query<{ usage: number }>(
     'select pg_notification_queue_usage() as usage',
   )
@@ -169,5 +175,12 @@ export async function checkTransactions(client: Client): Promise<Finding[]> {
         'end the listener that sits in a transaction',
       ),
     )
-  return findings.length > 0 ? findings : [ok('transactions', 'none older than five minutes')]
+  return findings.length > 0
+    ? findings
+    : [
+        ok(
+          'transactions',
+          seconds === 300 ? 'none older than five minutes' : `none older than ${seconds} seconds`,
+        ),
+      ]
 }
