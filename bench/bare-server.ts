@@ -5,7 +5,8 @@ import { Agent } from 'undici'
 import { serveBench } from './bench-process.ts'
 
 export interface BareArgs {
-  kind: 'short' | 'upstream' | 'proxy'
+  /** a judge says yes without a word, so that nginx can go on using its connection */
+  kind: 'short' | 'judge' | 'upstream' | 'proxy'
   /** of the upstream, for `proxy` */
   port?: number
 }
@@ -22,13 +23,13 @@ await serveBench<BareArgs, { port: number }>(async ({ kind, port: upstream = 0 }
   }
 })
 
-function answering(kind: 'short' | 'upstream'): http.RequestListener {
+function answering(kind: 'short' | 'judge' | 'upstream'): http.RequestListener {
   if (kind === 'short')
     return (_req, res) => {
       res.writeHead(200)
       res.end('ok')
     }
-  const body = Buffer.alloc(1024, 'x')
+  const body = Buffer.alloc(kind === 'judge' ? 0 : 1024, 'x')
   const headers = ['Content-Type', 'text/plain', 'Content-Length', String(body.length)]
   return (_req, res) => {
     res.writeHead(200, headers)

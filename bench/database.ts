@@ -6,6 +6,9 @@ import { join } from 'node:path'
 import { silentLog } from '../src/log.ts'
 import { openConnection } from '../src/pg/client.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/pg/embedded.ts'
+import { migrate } from '../src/pg/migrate.ts'
+import { loadMigrations } from '../src/pg/migrations.ts'
+import type { PgTarget } from '../src/pg/target.ts'
 import type { BenchContext } from './context.ts'
 
 /** Nothing is started before the first database is asked for. */
@@ -16,7 +19,7 @@ export function createDatabases(): { create: BenchContext['postgres']; close(): 
     dataDir = await mkdtemp(join(tmpdir(), 'postern-bench-'))
     await chmod(dataDir, 0o755)
     const server = await startEmbeddedPostgres({
-      ...{ dataDir, log: silentLog, maxConnections: 40, endWithUs: true },
+      ...{ dataDir, log: silentLog, maxConnections: 100, endWithUs: true },
       settings: { shared_preload_libraries: 'pg_stat_statements' },
     })
     const { client } = await openConnection(server.adminTarget, { applicationName: 'bench' })
@@ -25,13 +28,14 @@ export function createDatabases(): { create: BenchContext['postgres']; close(): 
     return server
   }
   return {
-    async create() {
+    async create({ migrated = false } = {}) {
       starting ??= start()
       const server = await starting
       const database = `bench_${randomBytes(6).toString('hex')}`
       const { client } = await openConnection(server.adminTarget, { applicationName: 'bench' })
       await client.query(`create database ${database} owner ${server.target.user}`)
       await client.end()
+      if (migrated) await prepare({ ...server.target, database })
       return {
         target: { ...server.target, database },
         adminTarget: { ...server.adminTarget, database },
@@ -43,4 +47,11 @@ export function createDatabases(): { create: BenchContext['postgres']; close(): 
       if (dataDir !== '') await rm(dataDir, { recursive: true, force: true })
     },
   }
+}
+
+async function prepare(target: PgTarget): Promise<void> {
+  const migrations = await loadMigrations(join(import.meta.dirname, '../migrations'))
+  await migrate({
+    ...{ target, schema: 'public', migrations, appVersion: 'bench', log: silentLog, mode: 'apply' },
+  })
 }

@@ -9,6 +9,7 @@ import { createBrowser } from '../test/flows/browser.ts'
 import { type Backends, createBackendWatch } from './backends.ts'
 import type { Bench, BenchContext } from './context.ts'
 import { type Emit, judged } from './figure.ts'
+import { createUser } from './made-users.ts'
 import { databaseSettings, type StartedProgram, startProgram } from './started-program.ts'
 
 /** Memory is read this long after ready. */
@@ -90,26 +91,12 @@ async function idleFigures(whole: StartedProgram, backends: Backends, emit: Emit
 async function loginFigures(whole: StartedProgram, backends: Backends, emit: Emit): Promise<void> {
   const core = `http://localhost:${whole.port}`
   const names = Array.from({ length: logins }, (_, at) => `bench-${at}`)
-  await Promise.all(names.map(name => createUser(core, name)))
+  await Promise.all(names.map(name => createUser({ core, token: apiToken }, name, password)))
   const began = performance.now()
   const busy = await backends.during(() => Promise.all(names.map((name, at) => signIn(core, name, at))))
   const ms = performance.now() - began
   const note = `${Math.round(ms)} ms, ${(busy.statements / logins).toFixed(1)} statements each`
   emit(judged({ name: 'login_backends_peak', value: busy.peak, unit: 'backends', goal: '<= 19', note }))
-}
-
-async function createUser(core: string, name: string): Promise<void> {
-  const call = async (path: string, body: object): Promise<unknown> => {
-    const headers = { authorization: `Bearer ${apiToken}`, 'content-type': 'application/json' }
-    const answer = await fetch(`${core}/api/v3/core/users/${path}`, {
-      ...{ method: 'POST', headers, body: JSON.stringify(body) },
-    })
-    const text = await answer.text()
-    if (!answer.ok) throw new Error(`${path} of the benchmark answered ${answer.status}: ${text}`)
-    return text === '' ? null : JSON.parse(text)
-  }
-  const { pk } = (await call('', { username: name, name, is_active: true, path: 'users' })) as { pk: number }
-  await call(`${pk}/set_password/`, { password })
 }
 
 /** Each comes from an address of its own: attempts that are under way count against the address they come from. */

@@ -6,7 +6,8 @@ import net from 'node:net'
 import { fileURLToPath } from 'node:url'
 
 export interface Load {
-  port: number
+  /** connections take them in turn */
+  ports: number[]
   /** whole requests, head and body; connections take them in turn */
   requests: string[]
   connections: number
@@ -21,6 +22,8 @@ export interface LoadResult {
   p50: number
   p99: number
   requests: number
+  /** share of the time in which the generator itself was busy: near 1 it would be what is measured */
+  busy: number
 }
 
 export interface LoadGenerator {
@@ -62,6 +65,7 @@ async function generate(load: Load): Promise<LoadResult> {
   const requests = load.requests.map(text => Buffer.from(text, 'latin1'))
   const times: number[] = []
   const began = performance.now()
+  const loop = performance.eventLoopUtilization()
   const until = began + load.ms
   const connections = Array.from({ length: load.connections }, (_, at) =>
     connection(load, requests, at, until, times),
@@ -70,18 +74,19 @@ async function generate(load: Load): Promise<LoadResult> {
   const seconds = (performance.now() - began) / 1000
   times.sort((a, b) => a - b)
   const at = (share: number) => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0
-  return { perSecond: times.length / seconds, p50: at(0.5), p99: at(0.99), requests: times.length }
+  const busy = performance.eventLoopUtilization(loop).utilization
+  return { perSecond: times.length / seconds, p50: at(0.5), p99: at(0.99), requests: times.length, busy }
 }
 
 function connection(
-  { port, status, connections }: Load,
+  { ports, status, connections }: Load,
   requests: Buffer[],
   first: number,
   until: number,
   times: number[],
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
+    const socket = net.connect({ port: ports[first % ports.length] ?? 0, host: '127.0.0.1', noDelay: true })
     const head = Buffer.from(`HTTP/1.1 ${status} `, 'latin1')
     let next = first
     let sentAt = 0

@@ -70,14 +70,14 @@ export function createLog(options: { level: LogLevel; logger: string; write?: (l
     },
     stream,
   )
-  const children = new Set<WeakRef<{ level: string }>>([new WeakRef(root)])
+  // Children write everything they are given; the level of the root decides what that is, for all of them at once.
   const wrap = (logger: string, extra: LogFields): Log => {
-    const own = root.child({ logger, ...clean(extra) }, { level: root.level })
-    children.add(new WeakRef(own))
+    const own = root.child({ logger, ...clean(extra) }, { level: 'trace' })
     const at =
       (level: LogLevel) =>
-      (event: string, fields: LogFields = {}) =>
-        own[level](clean(fields), event)
+      (event: string, fields: LogFields = {}) => {
+        if (root.isLevelEnabled(level)) own[level](clean(fields), event)
+      }
     return {
       trace: at('trace'),
       debug: at('debug'),
@@ -88,11 +88,6 @@ export function createLog(options: { level: LogLevel; logger: string; write?: (l
       enabled: level => root.isLevelEnabled(level),
       setLevel: level => {
         root.level = level
-        for (const ref of children) {
-          const child = ref.deref()
-          if (child === undefined) children.delete(ref)
-          else child.level = level
-        }
       },
     }
   }

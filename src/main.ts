@@ -17,17 +17,21 @@ import { version } from './version.ts'
 
 interface Running {
   settings: Settings
+  reread: () => Settings
   log: Log
   accessLog: AccessLog
   /** what follows the program's name */
   words: string[]
 }
 
+interface Command {
+  settings: Program
+  logger: string
+  run(running: Running): Promise<number>
+}
+
 /** Programs that run until a signal, and commands that end by themselves with an exit code. */
-const commands: Record<
-  string,
-  { settings: Program; logger: string; run(running: Running): Promise<number> }
-> = {
+const commands: Record<string, Command> = {
   start: {
     settings: 'start',
     logger: 'postern.start',
@@ -69,6 +73,9 @@ const commands: Record<
     logger: 'postern.healthcheck',
     run: async ({ settings, log }) => (await import('./programs/healthcheck.ts')).healthcheck(settings, log),
   },
+  'test-email': testEmail(),
+  // As the reference spells it.
+  test_email: testEmail(),
   sessions: {
     settings: 'proxy',
     logger: 'postern.sessions',
@@ -77,14 +84,23 @@ const commands: Record<
   },
 }
 
+function testEmail(): Command {
+  return {
+    settings: 'test-email',
+    logger: 'postern.test-email',
+    run: async ({ settings, words }) =>
+      (await import('./programs/test-email.ts')).runTestEmail(settings, words),
+  }
+}
+
 type StartProgram = (start: Start) => Promise<void>
 
 /** A program that runs until a signal; what fails before it serves closes what was opened and gives exit code 1. */
 function serve(load: () => Promise<StartProgram>): (running: Running) => Promise<number> {
-  return async ({ settings, log, accessLog }) => {
+  return async ({ settings, reread, log, accessLog }) => {
     const shutdown = createShutdown(log)
     try {
-      await (await load())({ settings, log, accessLog, shutdown })
+      await (await load())({ settings, reread, log, accessLog, shutdown })
     } catch (error) {
       if (!shutdown.begun()) report(log, error)
       shutdown.begin(1)
@@ -115,8 +131,9 @@ async function main(argv: string[]): Promise<number> {
   if (command === undefined || words.includes('--help') || words.includes('-h'))
     return help(name, command?.settings)
   let settings: Settings
+  const reread = () => loadSettings({ program: command.settings, env: process.env })
   try {
-    settings = loadSettings({ program: command.settings, env: process.env })
+    settings = reread()
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error
     process.stderr.write(`${error.message}\n`)
@@ -127,7 +144,7 @@ async function main(argv: string[]): Promise<number> {
   const accessLog = createAccessLog({ enabled: level !== 'warning' && level !== 'error' })
   const log = createLog({ level, logger: command.logger, write: line => accessLog.append(line) })
   settings.announce(log)
-  return command.run({ settings, log, accessLog, words })
+  return command.run({ settings, reread, log, accessLog, words })
 }
 
 /** On a terminal `npm start` shows its banner and warnings only, unless a level is asked for. */
@@ -156,6 +173,7 @@ function help(name: string, program: Program | undefined): number {
     '  doctor [--json]  look at the database from every side and say what to do',
     '  dump_config   the settings in effect, secrets masked',
     '  healthcheck   exit code 0 when the program on this machine is alive',
+    '  test-email <address>   send a message to see whether mail works',
     '  sessions import [folder]   move the sessions of a filesystem outpost into PostgreSQL',
     '',
     `programs with settings of their own: ${programs.join(', ')}; "postern <program> --help" lists them`,

@@ -5,6 +5,8 @@ export interface Readiness {
   ok: boolean
   /** by name of the check: `ok`, or one line that says what is wrong (no secrets: anyone who reaches the port reads it) */
   checks: Record<string, string>
+  /** figures and states for people, which decide nothing; no secrets either */
+  facts?: Record<string, string>
 }
 
 export interface Health {

@@ -145,7 +145,7 @@ test('a file that is not here is 404 and not kept; the operator is told once, an
   assert.equal(told[0]?.directory, core.directory)
   const registry = new Registry()
   registerMediaMetrics({ registry, media: core.media })
-  assert.match(await registry.metrics(), /^authentik_media_files_missing_total 3$/m)
+  assert.match(await registry.metrics(), /^authentik_media_missing_total 3$/m)
   await uploaded(core, png('a'), 'a.png')
   assert.equal((await fetch(core.origin + url)).status, 200, 'uploading it again mends it')
 })

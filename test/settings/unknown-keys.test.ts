@@ -32,7 +32,7 @@ test('keys only the reference product uses, and leftovers of Redis, are named an
       AUTHENTIK_REDIS__HOST: 'redis',
       AUTHENTIK_REDIS__PASSWORD: 'hunter2',
       AUTHENTIK_ERROR_REPORTING__ENABLED: 'true',
-      AUTHENTIK_EMAIL__PASSWORD: 'hunter2',
+      AUTHENTIK_ERROR_REPORTING__SENTRY_DSN: 'hunter2',
       AUTHENTIK_POSTGRESQL__CONN_HEALTH_CHECKS: 'true',
       AUTHENTIK_POSTGRESQL__READ_REPLICAS__0__HOST: 'replica',
       AUTHENTIK_POSTGRESQL__READ_REPLICAS__0__CONN_MAX_AGE: '60',
@@ -48,7 +48,7 @@ test('keys only the reference product uses, and leftovers of Redis, are named an
     ['AUTHENTIK_POSTGRESQL__CONN_HEALTH_CHECKS', 'AUTHENTIK_POSTGRESQL__READ_REPLICAS__0__CONN_MAX_AGE'],
   )
   assert.deepEqual(lines.at(-1)?.fields, {
-    settings: ['AUTHENTIK_ERROR_REPORTING__ENABLED', 'AUTHENTIK_EMAIL__PASSWORD'],
+    settings: ['AUTHENTIK_ERROR_REPORTING__ENABLED', 'AUTHENTIK_ERROR_REPORTING__SENTRY_DSN'],
   })
   assert.doesNotMatch(JSON.stringify(lines), /hunter2/)
 })
