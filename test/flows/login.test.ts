@@ -227,6 +227,25 @@ test('staying signed in is asked where it is offered, and lengthens the session'
   }
 })
 
+test('a session until the browser is closed ends after half a day without use, one of a given length does not', async t => {
+  const test = await startCore(t)
+  const alice = await addUser(test, 'alice')
+  const browser = createBrowser(test.base)
+  await browser.signIn('alice', alice.password)
+  const unused = (hours: number) =>
+    test.core.db.count(sql`update sessions set last_used_at = now() - ${hours} * interval '1 hour'`)
+  await unused(11.9)
+  assert.match((await browser.get('/api/v3/test/me/')).text, /alice/)
+  await unused(12.1)
+  assert.match((await browser.get('/api/v3/test/me/')).text, /not_authenticated/)
+  await test.core.db.count(
+    sql`update stages set config = config || '{"session_duration": "days=2"}' where type = 'user_login'`,
+  )
+  await browser.signIn('alice', alice.password)
+  await unused(40)
+  assert.match((await browser.get('/api/v3/test/me/')).text, /alice/)
+})
+
 test('a login may end the sessions of the same user in other browsers', async t => {
   const test = await startCore(t)
   const alice = await addUser(test, 'alice')

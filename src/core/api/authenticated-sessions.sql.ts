@@ -1,6 +1,7 @@
 import type { Queryable } from '../../pg/db.ts'
 import { sql } from '../../pg/db.ts'
 import type { Principal } from '../sessions/principal.ts'
+import { isLive } from '../sessions/sessions.sql.ts'
 import { asked, containsText, equals } from './filters.sql.ts'
 import type { Condition, Ordering, Table } from './resource.sql.ts'
 import { visibleRow } from './visible.sql.ts'
@@ -28,7 +29,7 @@ export function sessionTable(db: Queryable): Table {
     key: sql`r.id`,
     from: sql`(
       select s.id, s.user_id, u.username, s.last_ip, s.user_agent, s.last_used_at, s.expires_at
-      from ${db.t('sessions')} s join ${db.t('users')} u on u.id = s.user_id where s.expires_at > now()
+      from ${db.t('sessions')} s join ${db.t('users')} u on u.id = s.user_id where ${isLive}
     ) r`,
     columns: sql`r.*`,
   }
@@ -67,6 +68,6 @@ export interface UserWithSessions {
 export async function usersWithSessions(db: Queryable, ids: number[]): Promise<UserWithSessions[]> {
   return db.rows<UserWithSessions>(sql`
     select u.id, u.uid, u.username,
-      (select count(*) from ${db.t('sessions')} s where s.user_id = u.id and s.expires_at > now())::int as sessions
+      (select count(*) from ${db.t('sessions')} s where s.user_id = u.id and ${isLive})::int as sessions
     from ${db.t('users')} u where u.id = any(${ids}::int[]) order by u.id`)
 }

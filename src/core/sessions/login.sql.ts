@@ -31,10 +31,12 @@ export async function renewSession(
     authMethod: string
     authArgs: Record<string, unknown>
     authAt: Date
+    idleSeconds?: number
   },
 ): Promise<number> {
   return db.count(sql`
     update ${db.t('sessions')} set key_hash = ${s.keyHash}, expires_at = ${s.expiresAt}, auth_method = ${s.authMethod},
-      auth_args = ${JSON.stringify(s.authArgs)}, auth_at = ${s.authAt}, last_used_at = now()
+      auth_args = ${JSON.stringify(s.authArgs)}, auth_at = ${s.authAt}, last_used_at = now(),
+      idle_limit = ${s.idleSeconds ?? null}::float8 * interval '1 second'
     where id = ${s.id} and user_id = ${s.userId}`)
 }

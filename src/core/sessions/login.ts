@@ -16,13 +16,15 @@ import { findSession, insertSession } from './sessions.sql.ts'
 
 /** Server-side end of a session whose cookie lives until the browser is closed. */
 const openEndedMs = 86_400_000
+/** It also ends when it was not used for so long. */
+const openEndedIdleSeconds = 43_200
 
 export interface Login {
   userId: number
   /** `password`, `token`, … */
   authMethod: string
   authArgs: Record<string, unknown>
-  /** 0 = until the browser is closed, at most a day */
+  /** 0 = until the browser is closed, at most a day, and at most half a day without use */
   durationMs: number
   /** ends the user's sessions in other browsers */
   terminateOthers: boolean
@@ -87,7 +89,8 @@ async function replaceSession(
   const authAt = core.now()
   const expiresAt = new Date(authAt.getTime() + (login.durationMs > 0 ? login.durationMs : openEndedMs))
   const { userId, authMethod, authArgs } = login
-  const fresh = { userId, keyHash, expiresAt, authMethod, authArgs, authAt }
+  const idle = login.durationMs > 0 ? {} : { idleSeconds: openEndedIdleSeconds }
+  const fresh = { userId, keyHash, expiresAt, authMethod, authArgs, authAt, ...idle }
   if (old?.principal?.user.id === userId && (await renewSession(tx, { ...fresh, id: old.id })) === 1)
     return old.id
   if (old !== null && old.principal === null) await deleteAnonymousSession(tx, old.id)

@@ -1,5 +1,6 @@
 import type { Db } from '../../pg/db.ts'
 import { sql } from '../../pg/db.ts'
+import { isLive } from './sessions.sql.ts'
 
 export interface SessionFigures {
   /** signed-in sessions of Core that have not ended */
@@ -15,7 +16,7 @@ export async function readSessionFigures(db: Db): Promise<SessionFigures> {
   const row = await db.first<
     Record<'core' | 'proxy' | 'core_created' | 'proxy_created' | 'revoked', number>
   >(sql`
-    select (select count(*) from ${db.t('sessions')} where expires_at > now() and user_id is not null)::float8 as core,
+    select (select count(*) from ${db.t('sessions')} s where ${isLive} and user_id is not null)::float8 as core,
       coalesce(sum(n_live_tup) filter (where relname = 'proxy_sessions'), 0)::float8 as proxy,
       coalesce(sum(n_tup_ins) filter (where relname = 'sessions'), 0)::float8 as core_created,
       coalesce(sum(n_tup_ins) filter (where relname = 'proxy_sessions'), 0)::float8 as proxy_created,

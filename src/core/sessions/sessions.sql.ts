@@ -74,6 +74,9 @@ function toPrincipal(row: PrincipalRow): Principal {
   }
 }
 
+/** Of a row `s` of `sessions`: neither its end nor its idle limit has come. */
+export const isLive = sql`(s.expires_at > now() and (s.idle_limit is null or s.last_used_at + s.idle_limit > now()))`
+
 interface SessionRow extends Omit<PrincipalRow, 'user_id'> {
   user_id: number | null
   id: string
@@ -97,7 +100,7 @@ export async function findSession(db: Queryable, keyHash: Buffer): Promise<Brows
     from ${db.t('sessions')} s
     left join ${db.t('users')} u on u.id = s.user_id
     ${heldRoles(db)}
-    where s.key_hash = ${keyHash} and s.expires_at > now() and (s.user_id is null or u.is_active)`)
+    where s.key_hash = ${keyHash} and ${isLive} and (s.user_id is null or u.is_active)`)
   if (row === undefined) return undefined
   return {
     id: row.id,
@@ -191,11 +194,13 @@ export interface NewSession {
   authMethod: string
   authArgs: Record<string, unknown>
   authAt: Date | null
+  /** seconds without use after which it is over; default: none */
+  idleSeconds?: number
 }
 
 export async function insertSession(db: Queryable, s: NewSession): Promise<void> {
   await db.count(sql`
-    insert into ${db.t('sessions')} (id, key_hash, user_id, expires_at, last_ip, user_agent, auth_method, auth_args, auth_at)
+    insert into ${db.t('sessions')} (id, key_hash, user_id, expires_at, last_ip, user_agent, auth_method, auth_args, auth_at, idle_limit)
     values (${s.id}, ${s.keyHash}, ${s.userId}, ${s.expiresAt}, ${s.ip}, ${s.userAgent}, ${s.authMethod},
-      ${JSON.stringify(s.authArgs)}, ${s.authAt})`)
+      ${JSON.stringify(s.authArgs)}, ${s.authAt}, ${s.idleSeconds ?? null}::float8 * interval '1 second')`)
 }
