@@ -169,9 +169,9 @@ after(async () => {
   if (leaks.length > 0) throw new Error(`connections were left open by ${leaks.join(', ')}`)
 })
 
-/** Sessions of a database that do not end by themselves within two seconds; the pooler keeps some, which are its own. */
+/** Sessions of a database that do not end by themselves in time; the pooler keeps some, which are its own. */
 async function openSessions(client: Client, { admin, pooler }: ServerOfRun, name: string): Promise<string[]> {
-  const until = Date.now() + 2000
+  const until = Date.now() + 20_000
   for (;;) {
     const { rows } = await client.query<{ pid: number; application_name: string }>(
       "select pid, application_name from pg_stat_activity where datname = $1 and backend_type = 'client backend'",

@@ -61,17 +61,22 @@ interface Entry {
 const longestInMemoryMs = 30_000
 const memoryEntries = 20_000
 const memoryBytes = 64 * 1024 * 1024
-const waitForOthersMs = 250
 const claimMs = 30_000
 /** Keys in one statement of the table, and statements of a kind under way at a time. */
 const gathered = { most: 200, atOnce: 2 }
 
 /**
  * @param options.random for tests; decides who makes a value anew a little before it is due
+ * @param options.waitMs how long a value another process makes is waited for; default 250
  */
-export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () => number }): Cache {
-  const { db, bus, log } = options
-  const random = options.random ?? Math.random
+export function createCache(options: {
+  db: Db
+  bus: Bus
+  log: Log
+  random?: () => number
+  waitMs?: number
+}): Cache {
+  const { db, bus, log, random = Math.random, waitMs = 250 } = options
   const memory = new LRUCache<string, Entry>({
     max: memoryEntries,
     maxSize: memoryBytes,
@@ -169,7 +174,7 @@ export function createCache(options: { db: Db; bus: Bus; log: Log; random?: () =
 
   /** Another process makes it: look a few times, then make it as well. */
   async function waitForOthers(key: Buffer): Promise<Entry | undefined> {
-    const until = performance.now() + waitForOthersMs
+    const until = performance.now() + waitMs
     for (let pause = 10; performance.now() < until; pause *= 2) {
       await new Promise(resolve => setTimeout(resolve, Math.min(pause, until - performance.now())))
       const made = await fromTable(key)

@@ -7,6 +7,7 @@ import { sql } from '../../src/pg/db.ts'
 import { settingNames } from '../../src/settings/table.ts'
 import { checkout } from '../checkout.ts'
 import { databaseEnv, describeSite, startService } from '../e2e/production.ts'
+import { eventually } from '../pg/eventually.ts'
 import { testDatabase } from '../postgres.ts'
 import { startProgram } from '../programs.ts'
 import { readPromql } from './promql.ts'
@@ -72,10 +73,12 @@ test('who comes from Redis can run the commands before, and the queries after', 
     .map(text => text.trim())
     .filter(text => text !== '')
   assert.equal(queries.length, 3)
+  const [askForLeases = ''] = queries
+  await eventually(async () => (await database.db.rows(sql.raw(askForLeases))).length > 0)
   const answers = []
   for (const text of queries) answers.push(await database.db.rows<Record<string, unknown>>(sql.raw(text)))
   const [leases, sessions, connections] = answers
-  assert.ok((leases?.length ?? 0) > 0, 'the worker holds leases')
+  assert.deepEqual(Object.keys(leases?.[0] ?? {}), ['key', 'node', 'fence', 'expires_at'])
   assert.deepEqual(Object.keys(sessions?.[0] ?? {}), ['core', 'outposts'])
   const names = connections?.map(row => String(row.application_name)) ?? []
   for (const role of ['server', 'worker'])

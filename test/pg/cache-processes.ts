@@ -6,12 +6,18 @@ import { testDatabase } from '../postgres.ts'
 import { startProcess } from './process.ts'
 
 /** Processes with a cache each; nobody is early unless `random` says so. */
-export async function caches(t: TestContext, count: number, random = () => 0) {
+export async function caches(
+  t: TestContext,
+  count: number,
+  options: { random?: () => number; waitMs?: number } = {},
+) {
   const database = await testDatabase(t)
   const processes = await Promise.all(
-    Array.from({ length: count }, (_, i) => startProcess(database.target, `p${i}`, { intervalMs: 9_000 })),
+    Array.from({ length: count }, (_, i) => startProcess(database.target, `p${i}`, { intervalMs: 600_000 })),
   )
-  const made = processes.map(({ db, bus }) => createCache({ db, bus, log: silentLog, random }))
+  const made = processes.map(({ db, bus }) =>
+    createCache({ db, bus, log: silentLog, random: () => 0, ...options }),
+  )
   t.after(async () => {
     for (const cache of made) cache.close()
     await Promise.all(processes.map(process => process.close()))

@@ -40,7 +40,7 @@ test('a value is made once, read from the table once per process, and from memor
 })
 
 test('a thousand at once in two processes make one value between them', async t => {
-  const { caches: both } = await caches(t, 2)
+  const { caches: both } = await caches(t, 2, { waitMs: 60_000 })
   const { state, load } = counted('made', 100)
   const all = await Promise.all(
     Array.from({ length: 1000 }, (_, i) => both[i % 2]?.get('slow', 'one', { ttlMs: 60_000, load })),
@@ -102,7 +102,7 @@ test('a value near its soft end is made anew early, by chance', async t => {
   let luck = 0
   const {
     caches: [a],
-  } = await caches(t, 1, () => luck)
+  } = await caches(t, 1, { random: () => luck })
   const { state, load } = counted('x', 20)
   const use = { ttlMs: 60_000, softMs: 30_000, load }
   await a.get('n', 'k', use)

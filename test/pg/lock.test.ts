@@ -164,8 +164,11 @@ test('a release wakes those who wait, long before the time is over', async t => 
   const waiting = other.leases.acquire('work', { ttlMs: 60_000, wait: AbortSignal.timeout(20_000) })
   await eventually(
     async () =>
-      (await started[0].db.rows(sql`select 1 from pg_stat_activity where application_name = 'p1 pool'`))
-        .length > 0,
+      (
+        await started[0].db.rows(
+          sql`select 1 from pg_stat_activity where datname = current_database() and application_name = 'p1 pool'`,
+        )
+      ).length > 0,
   )
   const releasedAt = performance.now()
   await lease?.release()
@@ -185,7 +188,7 @@ test('who waits makes no statement meanwhile, and stops when told to', async t =
     async () =>
       (
         await db.rows(
-          sql`select 1 from pg_stat_activity where application_name = 'p pool' and query like '%with taken%' and state = 'idle'`,
+          sql`select 1 from pg_stat_activity where datname = current_database() and application_name = 'p pool' and query like '%with taken%' and state = 'idle'`,
         )
       ).length > 0,
   )

@@ -37,7 +37,7 @@ test('a cancel request stays on the line until the other side closes, as poolers
   )
   assert.equal(hungUp, 0)
   const { rows } = await admin.query(
-    "select 1 from pg_stat_activity where query like '%pg_sleep(61)%' and state = 'active' and pid <> pg_backend_pid()",
+    "select 1 from pg_stat_activity where datname = current_database() and query like '%pg_sleep(61)%' and state = 'active' and pid <> pg_backend_pid()",
   )
   assert.deepEqual(rows, [])
   await pool.close()
@@ -50,7 +50,7 @@ test('a connection whose backend is ended is forgotten at once, and the process 
   await Promise.all([pool.query('select pg_sleep(0.01)'), pool.query('select pg_sleep(0.01)')])
   assert.equal(pool.state().idle, 2)
   await admin.query(
-    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pool under test'",
+    "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'pool under test'",
   )
   await eventually(() => pool.state().open === 0)
   assert.equal((await pool.query('select 1')).rowCount, 1)
@@ -61,17 +61,17 @@ test('a statement cut off in the middle fails as unavailable; one flagged as rep
   const cut = async (work: Promise<unknown>) => {
     await eventually(async () => {
       const { rowCount } = await admin.query(
-        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pool under test' and query like '%pg_sleep%' and state = 'active'",
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'pool under test' and query like '%pg_sleep%' and state = 'active'",
       )
       return rowCount > 0
     })
     return await work
   }
-  const once = pool.query('select pg_sleep(5)')
+  const once = pool.query('select pg_sleep(60)')
   once.catch(() => {})
   await assert.rejects(cut(once), failsWith('database_unavailable'))
   await pool.query('create table attempts (n int); create sequence counted')
-  const again = pool.query("select case when nextval('counted') = 1 then pg_sleep(5) end", [], {
+  const again = pool.query("select case when nextval('counted') = 1 then pg_sleep(60) end", [], {
     retry: true,
   })
   await cut(again)
@@ -84,7 +84,7 @@ test('a transaction cut off in the middle is an error and leaves nothing', async
   const work = pool.transaction(async tx => {
     await tx.query('insert into things values (1)')
     await admin.query(
-      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pool under test'",
+      "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'pool under test'",
     )
     await tx.query('insert into things values (2)')
   })
@@ -167,7 +167,7 @@ test('a storm of ended backends harms no more than the statements under way', as
   const storm = async () => {
     while (performance.now() < until) {
       await admin.query(
-        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pool under test' order by random() limit 1",
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'pool under test' order by random() limit 1",
       )
     }
   }

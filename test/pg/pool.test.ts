@@ -58,7 +58,7 @@ test('a lone statement that misses its deadline is cancelled in the server, and 
   assert.ok(performance.now() - started < 20_000)
   await eventually(async () => {
     const { rows } = await admin.query(
-      "select 1 from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'",
+      "select 1 from pg_stat_activity where datname = current_database() and query like 'select pg_sleep%' and state = 'active'",
     )
     return rows.length === 0
   })
@@ -143,7 +143,7 @@ test('closing waits for what runs, refuses what comes, and leaves no connection'
   assert.equal((await running).rows.length, 1)
   await closing
   const { rows } = await admin.query(
-    "select 1 from pg_stat_activity where application_name = 'pool under test'",
+    "select 1 from pg_stat_activity where datname = current_database() and application_name = 'pool under test'",
   )
   assert.deepEqual(rows, [])
 })

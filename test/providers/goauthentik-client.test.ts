@@ -144,7 +144,7 @@ test('OAuth2 providers: the official client creates, reads and changes them, add
   assert.equal(urls.userInfo, 'https://core.example.com/application/o/userinfo/')
   const { preview } = await providers.providersOauth2PreviewUserRetrieve({ id: made.pk })
   assert.equal(preview.preferred_username, 'akadmin')
-  assert.deepEqual(preview.groups, ['authentik Admins'])
+  assert.deepEqual(preview.groups, ['group of akadmin'])
   assert.equal(preview.aud, made.clientId)
   const found = await providers.providersOauth2List({
     clientId: made.clientId,

@@ -19,38 +19,40 @@ interface PrincipalRow {
   permissions: string[]
 }
 
-/** User, groups, roles and global permissions as columns, for a statement in which `u` is a row of `users`. */
+/** User, groups, roles and global permissions as columns, for a statement in which `u` is a row of `users` joined with `held`. */
 function principalColumns(db: Queryable) {
   return sql`
     u.id as user_id, u.uuid, u.uid, u.username, u.name, u.email, u.email_verified, u.type, u.path, u.attributes,
-    exists (
-      select from ${db.t('memberships')} m
-      join ${db.t('group_closure')} c on c.group_id = m.group_id
-      join ${db.t('groups')} g on g.id = c.ancestor_id
-      where m.user_id = u.id and g.is_superuser
-    ) as is_superuser,
-    coalesce((
-      select json_agg(json_build_object('id', g.id, 'name', g.name) order by g.name)
-      from ${db.t('memberships')} m join ${db.t('groups')} g on g.id = m.group_id where m.user_id = u.id
-    ), '[]') as groups,
-    held.role_ids,
+    member.is_superuser, member.groups, held.role_ids,
     array(
       select distinct rp.permission from ${db.t('role_permissions')} rp
       where rp.role_id = any(held.role_ids) and rp.object_id is null
     ) as permissions`
 }
 
-/** Roles of `u`, direct and through groups and their ancestors, as `held.role_ids`. */
-function heldRoles(db: Queryable) {
+/**
+ * Groups of `u` with their ancestors as `member`, and roles, direct and through them, as `held`. `offset 0` keeps the planner from
+ * writing a subquery out wherever its columns are used: planning is most of what this statement costs.
+ */
+function held(db: Queryable) {
   return sql`
-    cross join lateral (select array(
-      select ru.role_id from ${db.t('role_users')} ru where ru.user_id = u.id
-      union
-      select rg.role_id from ${db.t('memberships')} m
+    cross join lateral (
+      select coalesce(bool_or(g.is_superuser), false) as is_superuser, array_agg(g.id) as ids,
+        coalesce(
+          json_agg(json_build_object('id', g.id, 'name', g.name) order by g.name) filter (where g.id = m.group_id), '[]'
+        ) as groups
+      from ${db.t('memberships')} m
       join ${db.t('group_closure')} c on c.group_id = m.group_id
-      join ${db.t('role_groups')} rg on rg.group_id = c.ancestor_id
-      where m.user_id = u.id
-    ) as role_ids) held`
+      join ${db.t('groups')} g on g.id = c.ancestor_id
+      where m.user_id = u.id offset 0
+    ) member
+    cross join lateral (
+      select array(
+        select ru.role_id from ${db.t('role_users')} ru where ru.user_id = u.id
+        union
+        select rg.role_id from ${db.t('role_groups')} rg where rg.group_id = any(member.ids)
+      ) as role_ids offset 0
+    ) held`
 }
 
 function toPrincipal(row: PrincipalRow): Principal {
@@ -99,7 +101,7 @@ export async function findSession(db: Queryable, keyHash: Buffer): Promise<Brows
       s.user_agent, s.read_after, ${principalColumns(db)}
     from ${db.t('sessions')} s
     left join ${db.t('users')} u on u.id = s.user_id
-    ${heldRoles(db)}
+    ${held(db)}
     where s.key_hash = ${keyHash} and ${isLive} and (s.user_id is null or u.is_active)`)
   if (row === undefined) return undefined
   return {
@@ -151,7 +153,7 @@ export async function findBearer(db: Queryable, keyHash: Buffer): Promise<Bearer
     )
     select found.via, found.token_id, found.token_used_at, found.created_at, found.read_after, ${principalColumns(db)}
     from found join ${db.t('users')} u on u.id = found.user_id and u.is_active
-    ${heldRoles(db)}`)
+    ${held(db)}`)
   if (row === undefined) return undefined
   return {
     via: row.via,
@@ -166,7 +168,7 @@ export async function findBearer(db: Queryable, keyHash: Buffer): Promise<Bearer
 /** Principal of a user by id, whoever asks (policies, token grants). Inactive: undefined. */
 export async function findPrincipal(db: Queryable, userId: number): Promise<Principal | undefined> {
   const row = await db.first<PrincipalRow>(sql`
-    select ${principalColumns(db)} from ${db.t('users')} u ${heldRoles(db)} where u.id = ${userId} and u.is_active`)
+    select ${principalColumns(db)} from ${db.t('users')} u ${held(db)} where u.id = ${userId} and u.is_active`)
   return row === undefined ? undefined : toPrincipal(row)
 }
 
