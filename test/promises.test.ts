@@ -1,6 +1,6 @@
-// docs/promises.md and docs/advisories.md name tests that exist, and the promises are all there.
+// docs/promises.md, docs/advisories.md and docs/numbers.md name tests that exist, and the promises are all there.
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 
@@ -48,10 +48,35 @@ function titlesIn(text: string): RegExp[] {
 }
 
 test('each promise is held by tests that exist, by file and title', () => {
-  const all = rows(read('docs/promises.md'))
+  assert.deepEqual(missing(rows(read('docs/promises.md')).flatMap(({ held }) => held)), [])
+})
+
+test('each number is held by tests and figures of benchmarks that exist', () => {
+  const lines = read('docs/numbers.md')
+    .split('\n')
+    .filter(line => /^\| (?!Promised)/.test(line))
+  const held = lines.flatMap(line => (line.slice(1, -1).split(' | ').at(-1) ?? '').trim().split('<br>'))
+  assert.ok(lines.length > 30 && held.length >= lines.length)
+  const figures: string[] = []
+  const tests: Row['held'] = []
+  for (const one of held) {
+    const [, figure] = /^benchmark `(\w+)`$/.exec(one) ?? []
+    const [, file, title] = /^`([^`]+\.test\.ts)`: (.+)$/.exec(one) ?? []
+    if (figure !== undefined) figures.push(figure)
+    else if (file !== undefined && title !== undefined) tests.push({ file, title })
+    else assert.fail(`"${one}" is neither a test nor a figure`)
+  }
+  assert.deepEqual(missing(tests), [])
+  const benches = globSync('bench/*.ts', { cwd: root }).map(read).join('\n')
+  const unknown = figures.filter(name => !benches.includes(`'${name}'`))
+  assert.deepEqual(unknown, [])
+})
+
+/** What of it is not there, in words. */
+function missing(all: Row['held']): string[] {
   const wrong: string[] = []
   const known = new Map<string, RegExp[]>()
-  for (const { file, title } of all.flatMap(({ held }) => held)) {
+  for (const { file, title } of all) {
     if (!existsSync(join(root, file))) {
       wrong.push(`no file ${file}`)
       continue
@@ -60,8 +85,8 @@ test('each promise is held by tests that exist, by file and title', () => {
     known.set(file, titles)
     if (!titles.some(one => one.test(title))) wrong.push(`no test "${title}" in ${file}`)
   }
-  assert.deepEqual(wrong, [])
-})
+  return wrong
+}
 
 test('the promises are numbered from 1 to 23, each once, and each row says all it has to', () => {
   const document = read('docs/promises.md')

@@ -30,7 +30,7 @@ test('clean-up deletes what has expired by ranges of pages, spares claims, and e
 })
 
 test('of several processes one sweeps at a time, again and again', async t => {
-  const { database, processes } = await caches(t, 2)
+  const { database, processes } = await caches(t, 2, { beatMs: 1_000 })
   const sweepers = processes.map(({ db, leases }) =>
     createCacheSweeper({ db, leases, log: silentLog, everyMs: 30 }),
   )
