@@ -17,6 +17,7 @@ const tools = [
   { names: ['haproxy'], debian: 'haproxy' },
   { names: ['openssl'], debian: 'openssl' },
   { names: ['pgbouncer'], debian: 'pgbouncer' },
+  { names: ['pg_restore'], debian: 'postgresql' },
 ]
 
 if (process.argv[2] === '--serve-postgres') await servePostgres()
@@ -94,7 +95,8 @@ function toolsAreThere(everything: boolean): boolean {
 }
 
 function isOnPath(name: string): boolean {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
+  const debian = ['/usr/sbin', '/usr/local/sbin', ...globSync('/usr/lib/postgresql/*/bin')]
+  const folders = [...(process.env.PATH ?? '').split(delimiter), ...debian]
   return folders.some(folder => {
     try {
       accessSync(join(folder, name), constants.X_OK)

@@ -25,7 +25,7 @@ const version = [18, 17, 16, 15].find(one => existsSync(`/usr/lib/postgresql/${o
 const program = `/usr/lib/postgresql/${version}`
 const skip =
   version === undefined
-    ? 'needs a PostgreSQL with its client tools: apt-get install -y --no-install-recommends postgresql-15'
+    ? 'needs a PostgreSQL with its client tools: apt-get install -y --no-install-recommends postgresql'
     : false
 
 test('a dump of a live installation, restored into a new server, goes on: people stay signed in, unfinished tasks run once, files are there', {
