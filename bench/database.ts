@@ -1,7 +1,6 @@
 // One PostgreSQL for a run, as `npm start` would have it, and a database of its own for each benchmark.
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chmod, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { silentLog } from '../src/log.ts'
 import { openConnection } from '../src/pg/client.ts'
@@ -10,13 +9,14 @@ import { migrate } from '../src/pg/migrate.ts'
 import { loadMigrations } from '../src/pg/migrations.ts'
 import type { PgTarget } from '../src/pg/target.ts'
 import type { BenchContext } from './context.ts'
+import { temporaryFolder } from './left-over.ts'
 
 /** Nothing is started before the first database is asked for. */
 export function createDatabases(): { create: BenchContext['postgres']; close(): Promise<void> } {
   let dataDir = ''
   let starting: Promise<EmbeddedPostgres> | null = null
   const start = async () => {
-    dataDir = await mkdtemp(join(tmpdir(), 'postern-bench-'))
+    dataDir = await temporaryFolder('postgres')
     await chmod(dataDir, 0o755)
     const server = await startEmbeddedPostgres({
       ...{ dataDir, log: silentLog, maxConnections: 100, endWithUs: true },
@@ -27,6 +27,12 @@ export function createDatabases(): { create: BenchContext['postgres']; close(): 
     await client.end()
     return server
   }
+  const stop = async () => {
+    const server = await starting?.catch(() => null)
+    await server?.destroy()
+    if (dataDir !== '') await rm(dataDir, { recursive: true, force: true })
+  }
+  let closing: Promise<void> | undefined
   return {
     async create({ migrated = false } = {}) {
       starting ??= start()
@@ -41,10 +47,9 @@ export function createDatabases(): { create: BenchContext['postgres']; close(): 
         adminTarget: { ...server.adminTarget, database },
       }
     },
-    async close() {
-      const server = await starting?.catch(() => null)
-      await server?.destroy()
-      if (dataDir !== '') await rm(dataDir, { recursive: true, force: true })
+    close() {
+      closing ??= stop()
+      return closing
     },
   }
 }

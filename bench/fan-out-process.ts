@@ -58,7 +58,7 @@ await serveBench<FanOutArgs, { path: string }>(async ({ by, path }) => {
       publishFor(socket, JSON.parse(chunk.toString('utf8').slice(1)) as FanOutRun, channel.publish)
     })
   })
-  await new Promise<void>(resolve => server.listen(path, resolve))
+  await new Promise<void>(resolve => server.listen({ path, backlog: 4096 }, resolve))
   return {
     about: { path },
     async close() {

@@ -1,10 +1,10 @@
 // An event to many sockets of four server processes, heard by our bus and by Redis Pub/Sub.
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import net from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BenchProcess, startBenchProcess } from './bench-process.ts'
 import type { FanOutArgs, FanOutRun } from './fan-out-process.ts'
+import { temporaryFolder } from './left-over.ts'
 import { launcherFlags } from './started-program.ts'
 
 export interface FanOutResult {
@@ -29,7 +29,7 @@ export const eventBytes = 16
 
 /** Starts the processes and opens the sockets, in this process. @param sockets of each process */
 export async function startFanOut(by: FanOutArgs['by'], sockets: number): Promise<FanOut> {
-  const folder = await mkdtemp(join(tmpdir(), 'postern-bench-fan-'))
+  const folder = await temporaryFolder('fan')
   const started: BenchProcess<{ path: string }>[] = []
   for (let at = 0; at < fanOutProcesses; at++) {
     const args: FanOutArgs = { by, path: join(folder, `${at}.sock`) }

@@ -1,14 +1,14 @@
 // The default install, as `npm start` makes it: how fast each program is there, how much memory it takes idle, what PostgreSQL notices
 // of it, and how many connections a hundred people signing in at once cost. Times and memory are those of a second start.
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createBrowser } from '../test/flows/browser.ts'
 import { type Backends, createBackendWatch } from './backends.ts'
 import type { Bench, BenchContext } from './context.ts'
 import { type Emit, judged } from './figure.ts'
+import { temporaryFolder } from './left-over.ts'
 import { createUser } from './made-users.ts'
 import { databaseSettings, type StartedProgram, startProgram } from './started-program.ts'
 
@@ -22,7 +22,7 @@ const password = randomBytes(12).toString('base64url')
 export const installation: Bench = { name: 'installation', run }
 
 async function run({ postgres, emit }: BenchContext): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'postern-bench-install-'))
+  const folder = await temporaryFolder('install')
   const { target, adminTarget } = await postgres()
   const backends = await createBackendWatch(adminTarget)
   const env = {

@@ -1,10 +1,10 @@
 // A real nginx in front: as operators have it, with `auth_request` to whoever judges.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { endWithRun, temporaryFolder } from './left-over.ts'
 import { freePort } from './started-program.ts'
 
 export interface Front {
@@ -20,7 +20,7 @@ export interface Front {
  * @throws Error when nginx does not start
  */
 export async function startNginx(options: { judges: (number | null)[]; upstream: number }): Promise<Front> {
-  const folder = await mkdtemp(join(tmpdir(), 'postern-bench-nginx-'))
+  const folder = await temporaryFolder('nginx')
   const ports: number[] = []
   for (const _ of options.judges) ports.push(await freePort())
   const sites = options.judges.map((judge, at) => site(at, ports[at] ?? 0, judge))
@@ -29,6 +29,7 @@ export async function startNginx(options: { judges: (number | null)[]; upstream:
   const child = spawn('nginx', ['-p', folder, '-c', file, '-g', 'daemon off;'], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
+  endWithRun(child, 'SIGTERM')
   let said = ''
   child.stderr.on('data', chunk => {
     said += chunk

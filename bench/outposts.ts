@@ -1,12 +1,11 @@
 // Outposts in every arrangement: forward auth and proxying, warm and cold, with both stores, one and two processes; and behind nginx,
 // against nginx with a bare server as its judge. Each is a ratio to what Node does at best in the same seconds.
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { type BenchProcess, startBenchProcess } from './bench-process.ts'
 import { inTurns, type Round, ratioOf, type Side, summed } from './compare.ts'
 import type { Bench, BenchContext } from './context.ts'
 import { rounded } from './figure.ts'
+import { temporaryFolder } from './left-over.ts'
 import { type LoadGenerator, startLoadGenerator } from './load.ts'
 import { startNginx } from './nginx.ts'
 import type { OutpostAbout, OutpostArgs } from './outpost-server.ts'
@@ -31,7 +30,7 @@ interface Measurement {
 async function run({ postgres, emit, document }: BenchContext): Promise<void> {
   const { target } = await postgres()
   const load = startLoadGenerator()
-  const folder = await mkdtemp(join(tmpdir(), 'postern-bench-sessions-'))
+  const folder = await temporaryFolder('sessions')
   const bare = await startBare()
   const upstreamPort = bare.upstream.about.port
   const all: Measurement[] = []

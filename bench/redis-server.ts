@@ -1,10 +1,10 @@
 // Redis as Debian packages it, on a socket of its own in a temporary folder.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createClient } from '@redis/client'
+import { endWithRun, temporaryFolder } from './left-over.ts'
 
 export interface RedisServer {
   socket: string
@@ -18,7 +18,7 @@ export interface RedisServer {
  * @throws Error when `redis-server` cannot be started
  */
 export async function startRedis(options: { durable: boolean }): Promise<RedisServer> {
-  const folder = await mkdtemp(join(tmpdir(), 'postern-bench-redis-'))
+  const folder = await temporaryFolder('redis')
   const socket = join(folder, 'redis.sock')
   const persistence = options.durable ? ['--appendonly', 'yes', '--appendfsync', 'everysec'] : []
   const child = spawn(
@@ -26,6 +26,7 @@ export async function startRedis(options: { durable: boolean }): Promise<RedisSe
     ['--port', '0', '--unixsocket', socket, '--dir', folder, '--save', '', ...persistence],
     { stdio: 'ignore' },
   )
+  endWithRun(child)
   const ended = once(child, 'exit').catch(() => {})
   const client = createClient({ socket: { path: socket, reconnectStrategy: tries => tries < 200 && 50 } })
   client.on('error', () => {}) // it is not listening yet

@@ -1,17 +1,22 @@
 // `npm run bench`, or `npm run bench -- hot-path redis`: one JSON line per figure on stdout; a missed goal makes the exit code 1.
 // With `--write-docs` docs/benchmarks.md and its pictures are written as well.
+import { cacheTable } from './cache-table.ts'
 import type { Bench } from './context.ts'
+import { coordination } from './coordination.ts'
 import { coreSessions } from './core-sessions.ts'
 import { createDatabases } from './database.ts'
 import { createDocument } from './document.ts'
 import type { Figure } from './figure.ts'
 import { hotPath } from './hot-path.ts'
 import { installation } from './installation.ts'
+import { logins } from './logins.ts'
 import { outposts } from './outposts.ts'
 import { redis } from './redis.ts'
 import { revocation } from './revocation.ts'
 import { largeSessionTable, sessionTable } from './session-table.ts'
 import { soak } from './soak.ts'
+import { sockets } from './sockets.ts'
+import { taskHistory } from './task-history.ts'
 import { tasks } from './tasks.ts'
 
 const benches: readonly Bench[] = [
@@ -21,7 +26,12 @@ const benches: readonly Bench[] = [
   largeSessionTable,
   coreSessions,
   redis,
+  coordination,
+  cacheTable,
+  sockets,
   tasks,
+  taskHistory,
+  logins,
   installation,
   revocation,
   soak,
@@ -50,6 +60,7 @@ async function runAll(args: string[]): Promise<number> {
     process.stdout.write(`${JSON.stringify(figure)}\n`)
   }
   const databases = createDatabases()
+  endWithSignals(databases.close)
   try {
     for (const bench of chosen) {
       document.begin(bench.name)
@@ -60,6 +71,19 @@ async function runAll(args: string[]): Promise<number> {
     await databases.close()
   }
   return missed === 0 ? 0 : 1
+}
+
+/** Told to end, a run leaves no server and no folder of its databases behind. */
+function endWithSignals(close: () => Promise<void>): void {
+  for (const [signal, number] of [
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+  ] as const)
+    process.once(signal, () => {
+      // What was going on fails as its server goes; that is no news any more.
+      process.on('uncaughtException', () => {})
+      void close().finally(() => process.exit(128 + number))
+    })
 }
 
 function isMeant(name: string, filter: string, byNameOnly?: boolean): boolean {

@@ -1,7 +1,7 @@
 // An installation at work for minutes: server, worker and a standalone outpost on one PostgreSQL, with events, tasks and logins at an even
 // pace. What comes and goes must level off; what is kept may grow with what is kept, and with nothing else.
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +14,7 @@ import { createTasks } from '../src/pg/tasks/tasks.ts'
 import { createClient } from '../test/e2e/http-client.ts'
 import type { Bench, BenchContext } from './context.ts'
 import { type Emit, judged, rounded } from './figure.ts'
+import { temporaryFolder } from './left-over.ts'
 import { createUser } from './made-users.ts'
 import { startPgNode } from './pg-node.ts'
 import { createSampler, lastToMiddle, levels, type Sample, soakPicture } from './soak-samples.ts'
@@ -46,7 +47,7 @@ async function run({ postgres, emit, document }: BenchContext): Promise<void> {
   const minutes = Number(process.env.POSTERN_SOAK_MINUTES ?? 10)
   if (!(minutes > 0)) throw new Error('POSTERN_SOAK_MINUTES is the number of minutes, above 0')
   const { target, adminTarget } = await postgres()
-  const folder = await mkdtemp(join(tmpdir(), 'postern-bench-soak-'))
+  const folder = await temporaryFolder('soak')
   const { client } = await openConnection(adminTarget, { applicationName: 'bench' })
   const elsewhere = { ...adminTarget, database: 'postgres' }
   const { client: statistics } = await openConnection(elsewhere, { applicationName: 'bench' })

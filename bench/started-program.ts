@@ -6,6 +6,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PgTarget } from '../src/pg/target.ts'
+import { endWithRun } from './left-over.ts'
 
 /** Flags the launcher gives Node. */
 export const launcherFlags = ['--max-semi-space-size=4']
@@ -37,6 +38,7 @@ export async function startProgram(program: string, env: Record<string, string>)
       ...env,
     },
   })
+  endWithRun(child)
   const output = tail(child)
   const startedAt = performance.now()
   while (!(await isReady(metrics))) {

@@ -15,8 +15,8 @@ import { fillQueue, startTaskEngine, type TaskEngine } from './task-engine.ts'
 const concurrency = 8
 const noops = 20_000
 const rowMs = 3000
-const starts = 300
-const silentStarts = 16
+const starts = 200
+const silentStarts = 8
 const depths = [1_000, 100_000, 500_000]
 const claims = 100
 const claimSize = 8
@@ -76,6 +76,13 @@ async function throughput({ postgres, emit }: BenchContext, rows: number): Promi
     emit({ name: 'tasks_throughput', value: rounded(rate), unit: 'tasks/s', note })
     emit({ name: 'tasks_worker_cpu', value: rounded((cpu * 1e6) / noops), unit: 'µs/task' })
     emit({ name: 'tasks_row_rate', value: rounded(rows), unit: 'rows/s', note: 'single-row round trips' })
+    const size = await sender.db.first(
+      sql<{ mib: number }>`select pg_total_relation_size('pgboss.job_common')::float8 / 1048576 as mib`,
+    )
+    const room = `table of jobs and its indexes when all ${noops} were done, which waited in it together`
+    emit(
+      judged({ name: 'tasks_table', value: size?.mib ?? Number.NaN, unit: 'MiB', goal: '<= 64', note: room }),
+    )
     const value = rate / rows
     emit(judged({ name: 'tasks_throughput_ratio', value, unit: 'ratio', goal: '>= 0.5' }))
   } finally {

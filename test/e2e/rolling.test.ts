@@ -40,6 +40,7 @@ test('a rolling upgrade with a migration, while people sign in, fails no login',
     await load.more(between)
     // As a balancer does that asks for readiness: nothing new is sent there, what is under way ends.
     ports.splice(ports.indexOf(port), 1)
+    await load.more(between)
     assert.equal(await program.stop('SIGTERM'), 0, program.output())
     await load.more(between)
   }
