@@ -4,6 +4,7 @@ import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, constants, globSync, statSync } from 'node:fs'
 import { delimiter, join, relative } from 'node:path'
+import { ensureWebBuilt } from '../web/build.ts'
 
 const root = join(import.meta.dirname, '..')
 const concurrency = 2
@@ -32,6 +33,8 @@ async function runTests(args: string[]): Promise<number> {
     process.stderr.write(`no test files in ${places.join(', ')}\n`)
     return 1
   }
+  // Programs that are started as in production serve the pages that are there.
+  await ensureWebBuilt({ log: { info: say, warning: say } })
   // ^C reaches the test processes by itself; this process stays to stop PostgreSQL after them.
   process.on('SIGINT', () => {})
   const postgres = await startPostgres()
@@ -64,6 +67,10 @@ function runner(options: string[], files: string[], postgres: string): Promise<n
     child.on('error', reject)
     child.on('exit', code => resolve(code ?? 1))
   })
+}
+
+function say(event: string): void {
+  process.stderr.write(`${event}\n`)
 }
 
 /** All test files, or those in the folders and files named. */
