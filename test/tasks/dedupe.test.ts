@@ -56,13 +56,13 @@ test('ten thousand changes are at most one waiting and one running task, and the
     }
   }
   await Promise.all([enqueue(), enqueue(), enqueue(), enqueue()])
-  await eventually(() => seen === changes && now === 0)
+  // The one before the last may have seen the last value as well.
+  await eventually(() => seen === changes && now === 0 && runs === filed)
   watching = false
   await watch
   t.diagnostic(`${filed} tasks filed, ${runs} runs`)
   assert.equal(most, 1)
   assert.equal(deepest, 1)
-  assert.equal(runs, filed)
   // One that waits does so for 200 ms at least.
   assert.ok(filed <= (performance.now() - began) / 200 + 1, `${filed} tasks`)
   const registry = new Registry()
